@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Make a service, run it (in its image, where a Docker engine answers), show its answer
+	PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
+
+test: $(VENV)/installed ## Run all tests; those of images need a Docker engine
+	$(BIN)/pytest --numprocesses 2
+
+lint: $(VENV)/installed ## Check the template's own files
+	$(BIN)/pre-commit run --all-files
+
+lock: $(BIN)/uv ## Pin the newest allowed tools here, and dependencies in the template
+	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --group dev --output-file requirements-dev.txt pyproject.toml
+	$(MAKE) $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" ./lock-template.sh
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+
+$(VENV)/installed: requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --no-deps --require-hashes --requirement requirements-dev.txt
+	touch $@
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) uv

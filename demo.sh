@@ -1,0 +1,51 @@
+#!/bin/sh
+# Makes a service with the default answers, runs it, and shows its answer: in its image, with the
+# image's size, where a Docker engine answers, else under gunicorn in a virtual environment.
+set -eu
+template=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+container=
+server=
+cleanup() {
+    test -z "$container" || docker rm --force --volumes "$container" >/dev/null
+    test -z "$server" || kill "$server"
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+ask() {
+    python3 - "$1" <<'PYTHON'
+import sys
+import time
+from urllib.request import ProxyHandler, build_opener
+
+opener = build_opener(ProxyHandler({}))
+for attempt in range(100):
+    try:
+        print(f"GET {sys.argv[1]} answers: {opener.open(sys.argv[1]).read().decode()}")
+        break
+    except OSError:
+        time.sleep(0.1)
+else:
+    sys.exit(f"{sys.argv[1]} did not answer in 10 s")
+PYTHON
+}
+
+cookiecutter --no-input --output-dir "$work" "$template" project_slug=demo
+cd "$work/demo"
+if docker info >/dev/null 2>&1; then
+    make docker IMAGE=cookiecutter-falcon-gunicorn-demo
+    container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges \
+        --publish 127.0.0.1::8000 cookiecutter-falcon-gunicorn-demo)
+    size=$(docker export "$container" | wc -c)
+    ask "http://$(docker port "$container" 8000/tcp | head -n 1)/"
+    echo "The image, as one flat tar archive (docker export): $((size / 1000000)) MB (10^6 bytes)"
+else
+    echo "No Docker engine answers, so the service runs in a virtual environment."
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    make .venv/installed
+    make run PORT="$port" &
+    server=$!
+    ask "http://127.0.0.1:$port/"
+fi

@@ -1,0 +1,35 @@
+"""Make the git repository of the new project, and say what comes next."""
+
+import subprocess
+
+FIRST_COMMIT = (
+    ("git", "init", "--quiet", "--initial-branch=main"),
+    ("git", "add", "--all"),
+    # the user's global hooks may reach the network, which this one must not
+    ("git", "commit", "--quiet", "--no-verify", "--message", "chore: start the service"),
+)
+
+
+def run(command: tuple[str, ...]) -> bool:
+    """Tell whether a command is there and succeeds; its output is not shown."""
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def main() -> None:
+    """Commit the project unless it lies in a repository already, and print the next commands."""
+    inside = run(("git", "rev-parse", "--is-inside-work-tree"))
+    failed = None if inside else next((step for step in FIRST_COMMIT if not run(step)), None)
+    if failed:
+        print(f'Not committed: "{" ".join(failed[:2])}" failed. Once git is set up, run:')
+        print("    git init -b main && git add -A && git commit -m 'chore: start the service'")
+    print("Next:")
+    print("    cd {{ cookiecutter.project_slug }}")
+    print("    make docker    # build the image")
+    print("    make run       # or serve without Docker, on http://127.0.0.1:8000")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The service {{ cookiecutter.project_slug }}."""

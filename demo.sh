@@ -8,7 +8,8 @@ container=
 server=
 cleanup() {
     test -z "$container" || docker rm --force --volumes "$container" >/dev/null
-    test -z "$server" || kill "$server"
+    test -z "$server" || kill "$server" && wait "$server" 2>/dev/null || true
+    container= server=
     rm -rf "$work"
 }
 trap cleanup EXIT
@@ -23,7 +24,7 @@ from urllib.request import ProxyHandler, build_opener
 opener = build_opener(ProxyHandler({}))
 for attempt in range(100):
     try:
-        print(f"GET {sys.argv[1]} answers: {opener.open(sys.argv[1]).read().decode()}")
+        print(opener.open(sys.argv[1]).read().decode())
         break
     except OSError:
         time.sleep(0.1)
@@ -38,14 +39,20 @@ if docker info >/dev/null 2>&1; then
     make docker IMAGE=cookiecutter-falcon-gunicorn-demo
     container=$(docker run --detach --read-only --cap-drop ALL --security-opt no-new-privileges \
         --publish 127.0.0.1::8000 cookiecutter-falcon-gunicorn-demo)
-    size=$(docker export "$container" | wc -c)
-    ask "http://$(docker port "$container" 8000/tcp | head -n 1)/"
-    echo "The image, as one flat tar archive (docker export): $((size / 1000000)) MB (10^6 bytes)"
+    url="http://$(docker port "$container" 8000/tcp | head -n 1)/"
+    answer=$(ask "$url")
+    bytes=$(docker export "$container" | wc -c)
+    where="its image, of $((bytes / 1000000)) MB as one tar archive (10^6 bytes, docker export)"
 else
-    echo "No Docker engine answers, so the service runs in a virtual environment."
+    echo "No Docker engine answers, so the service runs under gunicorn in a virtual environment."
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     make .venv/installed
     make run PORT="$port" &
     server=$!
-    ask "http://127.0.0.1:$port/"
+    url="http://127.0.0.1:$port/"
+    answer=$(ask "$url")
+    where="a virtual environment"
 fi
+cleanup
+echo "The service answered GET $url from $where:"
+echo "$answer"

@@ -12,7 +12,7 @@ _HOOK = runpy.run_path(str(Path(__file__).with_name("hooks") / "pre_gen_project.
 
 # What CommonMark and GitHub read as markup inside a line: "_" only where it can open or close
 # emphasis, "&" where it begins an entity, and "#" where it would close a heading.
-_MARKDOWN_INLINE = re.compile(r"[\\`*<\[~$]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|(?<= )#(?=#*$)")
+_MARKDOWN_INLINE = re.compile(r"[\\`*<\[~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|(?<= )#(?=#*$)")
 # What begins a block at the start of a paragraph: a heading, quote, list or rule.
 _MARKDOWN_BLOCK = re.compile(r"^(\d{0,9})(?=>|[-+=#.)](?:[\s\-=#]|$))")
 

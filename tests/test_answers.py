@@ -1,0 +1,133 @@
+"""An answer that is accepted comes out right wherever it is written."""
+
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import BakeFunction
+from markdown_it import MarkdownIt
+from packaging.requirements import Requirement
+from support import PROMPTS, TEMPLATE, Bake, cookiecutter
+from template_extensions import dockerfile_quoted, markdown, quoted
+
+HOOK = runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py"))
+
+HOSTILE = [
+    "O'Brien & \"Söhne\" <AG>",
+    "back\\slash \\n \\",
+    "$HOME ${PATH} $$ $(id) `id`",
+    "{single} braces % and }} no more",
+    "# heading #",
+    "- item",
+    "1. first",
+    "> quote",
+    "--- rule",
+    "*bold* _it_ snake_case __dunder__ ~~gone~~ [link](url) ![img](url)",
+    "&amp; &#35; fish & chips",
+    "emoji 👩\u200d🚀 flag 🇩🇪",
+    "日本語のサービス",
+    "خدمة ويب",
+    "e\u0301 combining",
+    "key: value, [list], {map: x} !tag @at %percent | pipe",
+    '"""',
+    "'''",
+    "\ufeffmark",
+]
+
+
+def markdown_text(source: str) -> str:
+    """Give the text that a reader of rendered CommonMark sees in the first block."""
+    block = MarkdownIt("commonmark").enable("strikethrough").parse(source)[1]
+    assert block.type == "inline"
+    assert {child.type for child in block.children} <= {"text", "text_special"}, source
+    return "".join(child.content for child in block.children)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_markdown_shows_what_was_typed(text: str) -> None:
+    assert markdown_text(markdown(text)) == text
+    assert markdown_text(f"# {markdown(text)}") == text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_quoted_reads_back_as_toml_and_python(text: str) -> None:
+    assert tomllib.loads(f"key = {quoted(text)}")["key"] == text
+    assert eval(quoted(text)) == text  # noqa: S307
+
+
+def test_dockerfile_names_no_variable() -> None:
+    assert dockerfile_quoted('a "$b" \\') == '"a \\"\\$b\\" \\\\"'
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_free_text_reads_back(bake: BakeFunction, text: str) -> None:
+    baked = bake(project_name=text, project_slug="service", description=text, author_name=text)
+    project = tomllib.loads(baked.read("pyproject.toml"))["project"]
+    assert project["description"] == text
+    assert project["authors"] == [{"name": text, "email": "team@example.com"}]
+    title, description = baked.read("README.md").split("\n\n")[:2]
+    assert markdown_text(title) == text
+    assert markdown_text(description) == text
+    assert f"Copyright (c) {text}\n" in baked.read("LICENSE")
+    assert baked.run("git", "log", "--format=%s").stdout == "chore: start the service\n"
+
+
+def test_typed_answers_are_no_templates(tmp_path: Path) -> None:
+    text = "{{ 7 * 7 }} {% raw %} {# note #}"
+    typed = {"project_name": text, "project_slug": "service", "description": text}
+    answers = "".join(typed.get(name, "") + "\n" for name in PROMPTS)
+    result = cookiecutter(tmp_path / "out", str(TEMPLATE), input=answers)
+    assert result.returncode == 0, result.stdout + result.stderr
+    baked = Bake(tmp_path / "out" / "service", typed)
+    assert tomllib.loads(baked.read("pyproject.toml"))["project"]["description"] == text
+    assert markdown_text(baked.read("README.md")) == text
+
+
+@pytest.mark.parametrize(
+    ("reference", "written"),
+    [
+        ("a @ git+https://github.com/o/r.git", None),
+        ("A.b_c-d[x,y] @ git+https://github.com/o/r@main", None),
+        ("a @ git+https://github.com/o/r.git@feature/x", None),
+        ("a @ git+https://github.com/o/r.git@refs/pull/1/head", None),
+        ("a @ git+ssh://git@github.com:22/o/r.git@v1.0#subdirectory=lib", None),
+        ("a @ git+http://git.example.com/r.git", None),
+        ("a @ git+https://[::1]/o/r.git", None),
+        ("a @ https://github.com/o/r/archive/refs/tags/v1.zip", None),
+        ("a @ git+https://github.com/o/r.git ; python_version > '3.11'", None),
+        (
+            'a @ git+https://github.com/o/r.git ; (os_name == "posix" or "x" in platform_version)'
+            ' and python_full_version ~= "3.11"',
+            None,
+        ),
+        ("a@git+https://github.com/o/r.git", "a @ git+https://github.com/o/r.git"),
+        ("a [x, y]@ git+https://github.com/o/r", "a[x,y] @ git+https://github.com/o/r"),
+        (
+            "git+https://github.com/o/r.git@v1#egg=a[x]&subdirectory=lib",
+            "a[x] @ git+https://github.com/o/r.git@v1#egg=a[x]&subdirectory=lib",
+        ),
+        (
+            "git+https://github.com/o/r.git#egg=a ; os_name == 'posix'",
+            "a @ git+https://github.com/o/r.git#egg=a ; os_name == 'posix'",
+        ),
+        (
+            "git+https://github.com/o/r.git#egg=a; os_name == 'posix'",
+            "a @ git+https://github.com/o/r.git#egg=a ; os_name == 'posix'",
+        ),
+    ],
+)
+def test_spellings_of_a_direct_reference(reference: str, written: str | None) -> None:
+    written = written or reference
+    assert HOOK["direct_reference"](reference) == written
+    assert str(Requirement(written).url) == re.split(r" @ | ; ", written)[1]
+
+
+def test_taken_names_hold_every_tool_of_the_service(bake: BakeFunction) -> None:
+    locked = re.findall(r"^([\w-]+)==", bake().read("requirements-dev.txt"), re.MULTILINE)
+    imported = {"pyyaml": "yaml", "colorama": None}
+    names = {imported.get(name, name.replace("-", "_")) for name in locked} - {None}
+    assert names <= HOOK["TAKEN"]
+
+

@@ -1,0 +1,134 @@
+"""A bad answer is refused in one line, and leaves nothing behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support import TEMPLATE, cookiecutter
+
+SLUG_FORM = "must be lower-case letters, digits and single hyphens, and begin with a letter"
+TAKEN = "must not be a name that the service imports or reserves"
+STANDARD_LIBRARY = "must not be the name of a standard library module"
+KEYWORD = "must not be a Python keyword"
+EMAIL = "must be an e-mail address, like name@example.com"
+ORGANIZATION = "must be letters, digits and single hyphens, not at either end"
+CONTROL = "must not hold control characters"
+BIDI = "must not hold bidirectional control characters"
+EMPTY = "must not be empty"
+PADDED = "must not begin or end with a space"
+REFERENCE = "must be a direct reference, like name @ git+https://github.com/org/repo.git@ref"
+NAMELESS = "must name the distribution: name @ url, or url#egg=name"
+SCHEME = "must begin with one of git+https, git+ssh, git+http, https as its URL's scheme"
+CREDENTIAL = "must not hold a credential: netrc and git's configuration are for those"
+PARTS = "must name a host, a repository and, after @, a revision"
+URL = "must be a URL: git+ssh://git@host/path, not git@host:path"
+CHARACTERS = "must have a URL without characters that RFC 3986 does not allow"
+MARKER = "must have an environment marker of PEP 508 after the semicolon"
+
+REFUSALS = [
+    ("project_name", "", EMPTY),
+    ("project_name", "two\nlines", CONTROL),
+    ("project_name", "tab\there", CONTROL),
+    ("project_name", "delete\x7f", CONTROL),
+    ("project_name", "next\x85line", CONTROL),
+    ("project_name", "line\u2028separator", CONTROL),
+    ("project_name", "evil \u202etxt", BIDI),
+    ("project_name", "x" * 251, "must be at most 250 characters long"),
+    ("project_slug", "", EMPTY),
+    ("project_slug", "My-Service", SLUG_FORM),
+    ("project_slug", "my_service", SLUG_FORM),
+    ("project_slug", "my--service", SLUG_FORM),
+    ("project_slug", "-service", SLUG_FORM),
+    ("project_slug", "1service", SLUG_FORM),
+    ("project_slug", "a/b", SLUG_FORM),
+    ("project_slug", "../up", SLUG_FORM),
+    ("project_slug", "/tmp/absolute", SLUG_FORM),
+    ("project_slug", "dienst-für-alle", SLUG_FORM),
+    ("project_slug", "x" * 51, "must be at most 50 characters long"),
+    ("project_slug", "class", KEYWORD),
+    ("project_slug", "match", KEYWORD),
+    ("project_slug", "json", STANDARD_LIBRARY),
+    ("project_slug", "asyncio", STANDARD_LIBRARY),
+    ("project_slug", "falcon", TAKEN),
+    ("project_slug", "gunicorn", TAKEN),
+    ("project_slug", "test", TAKEN),
+    ("project_slug", "pre-commit", TAKEN),
+    ("project_slug", "con", "must not be the name of a Windows device"),
+    ("description", "", EMPTY),
+    ("description", " padded", PADDED),
+    ("description", "bell\x07", CONTROL),
+    ("author_name", "Jane\bDoe", CONTROL),
+    ("author_email", "jane.example.com", EMAIL),
+    ("author_email", "jane@", EMAIL),
+    ("author_email", "Jane <jane@example.com>", EMAIL),
+    ("author_email", "jane@doe@example.com", EMAIL),
+    ("github_organization", "under_score", ORGANIZATION),
+    ("github_organization", "-dash", ORGANIZATION),
+    ("github_organization", "dash-", ORGANIZATION),
+    ("github_organization", "two--dashes", ORGANIZATION),
+    ("github_organization", "org/team", ORGANIZATION),
+    ("github_organization", "x" * 40, "must be at most 39 characters long"),
+    ("github_dependency", "falcon-cors", REFERENCE),
+    ("github_dependency", "thing>=1.0", REFERENCE),
+    ("github_dependency", "thing @", REFERENCE),
+    ("github_dependency", "-e git+https://github.com/o/r.git#egg=thing", REFERENCE),
+    ("github_dependency", "thing>=1 @ git+https://github.com/o/r.git", REFERENCE),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git; python_version > '3'", REFERENCE),
+    ("github_dependency", "git@github.com:o/r.git", SCHEME),
+    ("github_dependency", "git+https://github.com/o/r.git", NAMELESS),
+    ("github_dependency", "git+https://github.com/o/r.git#egg=-thing", NAMELESS),
+    ("github_dependency", "thing @ github.com/o/r.git", SCHEME),
+    ("github_dependency", "thing @ hg+https://github.com/o/r", SCHEME),
+    ("github_dependency", "thing @ git+file:///srv/thing", SCHEME),
+    ("github_dependency", "thing @ git+https://token@github.com/o/r.git", CREDENTIAL),
+    ("github_dependency", "thing @ git+https://u:p@github.com/o/r.git", CREDENTIAL),
+    ("github_dependency", "thing @ git+ssh://git:p@github.com/o/r.git", CREDENTIAL),
+    ("github_dependency", "thing @ git+https://github.com/", PARTS),
+    ("github_dependency", "thing @ git+https:///o/r.git", PARTS),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git@", PARTS),
+    ("github_dependency", "thing @ git+ssh://git@github.com:o/r.git", URL),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git@{x}", CHARACTERS),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; os_name", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; __import__('os')", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; 1 < 2 < 3", MARKER),
+    ("github_dependency", "gunicorn @ git+https://github.com/o/r.git", "must not be gunicorn,"),
+    ("github_dependency", "Falcon.Service @ git+https://github.com/o/r.git", "must not be falcon-"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "rule"), REFUSALS)
+def test_refusal(tmp_path: Path, field: str, value: str, rule: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    result = cookiecutter(out, "--no-input", str(TEMPLATE), f"{field}={value}")
+    shown = json.dumps(value, ensure_ascii=not value.isprintable())
+    assert result.stderr.startswith(f"{field} {shown} {rule}")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert result.returncode == 1
+    assert set(tmp_path.iterdir()) == {out, tmp_path / "home"}
+    assert list(out.iterdir()) == []
+
+
+def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
+    kept = tmp_path / "out" / "falcon-service" / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("kept")
+    for answer in ("author_email=team@example.com", "author_email=bad"):
+        result = cookiecutter(tmp_path / "out", "--no-input", str(TEMPLATE), answer)
+        assert result.returncode == 1
+        assert "Traceback" not in result.stdout + result.stderr
+        assert [path.name for path in kept.parent.iterdir()] == ["kept"]
+
+
+def test_hook_refuses_what_a_replay_brings(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cookiecutter(out, "--no-input", str(TEMPLATE)).returncode == 0
+    (replay,) = (tmp_path / "home").rglob("*.json")
+    answers = json.loads(replay.read_text("utf-8"))
+    answers["cookiecutter"] |= {"project_slug": "other", "author_email": 'jane"""\\'}
+    replay.write_text(json.dumps(answers), "utf-8")
+    result = cookiecutter(out, "--replay-file", str(replay), str(TEMPLATE))
+    assert result.returncode == 1
+    assert result.stderr == f'author_email "jane\\"\\"\\"\\\\" {EMAIL}\n'
+    assert not (out / "other").exists()

@@ -1,0 +1,124 @@
+"""Every choice of every prompt makes a project that is clean as rendered."""
+
+import ast
+import json
+import re
+import sys
+import tomllib
+
+import pytest
+import yaml
+from allpairspy import AllPairs
+from conftest import BakeFunction
+from support import ARTICLE_DEPENDENCY, CHOICES, Bake
+
+DEPENDENCIES = [
+    "",
+    ARTICLE_DEPENDENCY,
+    "git+ssh://git@github.com/org/repo.git@v1#egg=thing",
+    "thing @ https://github.com/org/repo/archive/refs/tags/v1.zip",
+]
+AXES = CHOICES | {"github_dependency": DEPENDENCIES}
+COMBINATIONS = [dict(zip(AXES, values, strict=True)) for values in AllPairs(list(AXES.values()))]
+
+FILES = {
+    ".dockerignore",
+    ".editorconfig",
+    ".github/workflows/ci.yaml",
+    ".github/workflows/release.yaml",
+    ".gitignore",
+    ".hadolint.yaml",
+    ".pre-commit-config.yaml",
+    "Dockerfile",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "compose.yaml",
+    "docker/finish_venv.py",
+    "docker/healthcheck.py",
+    "gunicorn.conf.py",
+    "pyproject.toml",
+    "src/falcon_service/__init__.py",
+    "src/falcon_service/app.py",
+    "src/falcon_service/health.py",
+    "src/falcon_service/hello.py",
+    "src/falcon_service/settings.py",
+    "tests/test_app.py",
+    "tests/test_settings.py",
+}
+LOCKS = {"requirements.txt", "requirements-dev.txt"}
+PARSERS = {".py": ast.parse, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".json": json.loads}
+
+
+@pytest.fixture(
+    scope="module", params=COMBINATIONS, ids=lambda answers: "-".join(filter(None, answers.values()))
+)
+def bake_of_choices(request: pytest.FixtureRequest, bake_session: BakeFunction) -> Bake:
+    return bake_session(**request.param)
+
+
+def assert_hooks_find_nothing(bake: Bake) -> None:
+    result = bake.run(sys.executable, "-m", "pre_commit", "run", "--all-files")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert bake.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_combinations_hold_every_choice() -> None:
+    for name, values in CHOICES.items():
+        assert {combination[name] for combination in COMBINATIONS} == set(values)
+
+
+def test_files(bake_of_choices: Bake) -> None:
+    locked = not bake_of_choices.answers["github_dependency"]
+    assert bake_of_choices.files() == FILES | (LOCKS if locked else set())
+
+
+def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) -> None:
+    for name in bake_of_choices.files():
+        text = bake_of_choices.read(name)
+        parser = PARSERS.get((bake_of_choices.path / name).suffix)
+        if parser:
+            parser(text)
+        assert not re.search(r"(?<!\$)\{\{|\{%|cookiecutter", text), name
+        assert text == text.strip("\n") + "\n" or name == "LICENSE", name
+        assert "\n\n\n" not in text or name.endswith(".py") or name == "LICENSE", name
+
+
+def test_hooks_find_nothing(bake_of_choices: Bake) -> None:
+    assert_hooks_find_nothing(bake_of_choices)
+
+
+def test_its_own_tests_pass(bake_of_choices: Bake) -> None:
+    result = bake_of_choices.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_longest_and_shortest_names_keep_the_format(bake: BakeFunction) -> None:
+    for slug in ("x" * 50, "x"):
+        assert_hooks_find_nothing(bake(project_slug=slug))
+
+
+def test_dependency_is_written_as_pep_508(bake: BakeFunction) -> None:
+    for reference, written in {
+        ARTICLE_DEPENDENCY: ARTICLE_DEPENDENCY,
+        "git+ssh://git@github.com/org/repo.git#egg=thing[fast]": (
+            "thing[fast] @ git+ssh://git@github.com/org/repo.git#egg=thing[fast]"
+        ),
+        "a@git+https://github.com/o/r.git ;python_version>'3'": (
+            "a @ git+https://github.com/o/r.git ; python_version>'3'"
+        ),
+    }.items():
+        project = tomllib.loads(bake(github_dependency=reference).read("pyproject.toml"))["project"]
+        assert project["dependencies"][2:] == [written]
+
+
+def test_license_is_the_one_chosen(bake: BakeFunction) -> None:
+    titles = {"Apache-2.0": "Apache License", "Proprietary": "All rights reserved"}
+    for name in CHOICES["license"]:
+        baked = bake(license=name, author_name="Jane Doe")
+        assert titles.get(name, name.split("-")[0]) in baked.read("LICENSE")
+        project = tomllib.loads(baked.read("pyproject.toml"))["project"]
+        assert project["license"] == ("LicenseRef-Proprietary" if name == "Proprietary" else name)
+        assert name == "Apache-2.0" or "Copyright (c) Jane Doe\n" in baked.read("LICENSE")
+
+

@@ -1,0 +1,115 @@
+"""The commands of a service's Makefile set up what they need from python3 alone."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import BakeFunction
+from support import ARTICLE_DEPENDENCY, Bake, free_port, get
+
+
+@pytest.fixture(scope="module")
+def baked(bake_session: BakeFunction) -> Bake:
+    return bake_session()
+
+
+def test_help_is_the_default(baked: Bake) -> None:
+    printed = baked.make()
+    phony = re.search(r"^\.PHONY: (.*)$", baked.read("Makefile"), re.MULTILINE)[1].split()
+    assert [line.split()[0] for line in printed.splitlines()] == phony
+    assert {"docker", "run", "test", "lint", "lock", "clean"} <= set(phony)
+
+
+def test_test(baked: Bake) -> None:
+    assert re.search(r"\d+ passed", baked.make("test"))
+
+
+def test_run_serves_until_it_is_told_to_stop(baked: Bake) -> None:
+    baked.make(".venv/installed")
+    port = free_port()
+    server = subprocess.Popen(
+        ["make", "run"], cwd=baked.path, env=os.environ | {"PORT": str(port)}, process_group=0
+    )
+    try:
+        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
+        assert get(f"http://127.0.0.1:{port}/readyz") == (200, "ready")
+    finally:
+        started = time.monotonic()
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=20)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("PORT", "http", "PORT is 'http': it must be a number from 1 to 65535"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud': it must be one of debug, info, warning, error"),
+    ],
+)
+def test_run_refuses_a_bad_setting(baked: Bake, name: str, value: str, line: str) -> None:
+    baked.make(".venv/installed")
+    result = baked.run("make", "run", **{name: value})
+    assert result.returncode != 0
+    assert result.stderr.startswith(line)
+    assert "Traceback" not in result.stderr
+
+
+def test_lock_pins_every_dependency_with_hashes(bake: BakeFunction) -> None:
+    baked = bake()
+    rendered = baked.read("requirements.txt")
+    (baked.path / "requirements.txt").write_text("")
+    baked.make("lock")
+    for lock in (rendered, baked.read("requirements.txt")):
+        pins = re.findall(r"^([\w-]+)==[\w.]+ \\\n    --hash=sha256:", lock, re.MULTILINE)
+        assert pins == ["falcon", "gunicorn"]
+
+
+def test_lock_pins_a_dependency_from_git_to_a_commit(
+    bake: BakeFunction, git_config: Path
+) -> None:
+    baked = bake(github_dependency=ARTICLE_DEPENDENCY)
+    printed = baked.make("test", GIT_CONFIG_GLOBAL=str(git_config))
+    assert re.search(r"\d+ passed", printed)
+    assert re.fullmatch(
+        r"plain-text-markdown-extention @ git\+https://github\.com/kostyachum/"
+        r"python-markdown-plain-text\.git@[0-9a-f]{40}#egg=plain-text-markdown-extention\n",
+        baked.read("requirements-git.txt"),
+    )
+    lock = baked.read("requirements.txt")
+    assert re.findall(r"^([\w-]+)==", lock, re.MULTILINE) == [
+        "falcon",
+        "gunicorn",
+        "markdown",
+        "packaging",
+    ]
+    assert "git+" not in lock + baked.read("requirements-dev.txt")
+    imported = baked.run(".venv/bin/python", "-c", "import markdown_plain_text")
+    assert imported.returncode == 0, imported.stderr
+
+
+def test_lock_takes_pips_private_index(
+    bake: BakeFunction, private_index: str, tmp_path: Path
+) -> None:
+    baked = bake()
+    for password, succeeds in (("canary-password", True), ("wrong", False)):
+        url = f"http://canary-user:{password}@{private_index}"
+        config = tmp_path / f"{password}.conf"
+        config.write_text(f"[global]\nindex-url = {url}\n")
+        for variable in ({"PIP_INDEX_URL": url}, {"PIP_CONFIG_FILE": str(config)}):
+            result = baked.run("make", "lock", UV_NO_CACHE="1", **variable)
+            assert (result.returncode == 0) == succeeds, result.stderr
+            assert "canary" not in baked.read("requirements.txt")
+
+
+def test_clean_leaves_what_was_rendered(bake: BakeFunction) -> None:
+    baked = bake()
+    before = baked.files()
+    baked.make("test")
+    assert baked.files() > before
+    baked.make("clean")
+    assert baked.files() == before

@@ -98,7 +98,9 @@ def git_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     config = root / "config"
     config.write_text(
-        f'[url "git://127.0.0.1:{port}/"]\n\tinsteadOf = https://github.com/kostyachum/\n'
+        f'[url "git://127.0.0.1:{port}/"]\n'
+        "\tinsteadOf = https://github.com/kostyachum/\n"
+        "\tinsteadOf = ssh://git@github.com/kostyachum/\n"
         "[user]\n\tname = canary-git\n"
     )
     probe = ["git", "ls-remote", f"git://127.0.0.1:{port}/python-markdown-plain-text.git"]

@@ -1,0 +1,124 @@
+"""What the tests ask of Docker: an image's layers, and a container that runs hardened."""
+
+import json
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+# As compose.yaml runs it, but for a user that the image has never heard of.
+HARDENED = (
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--memory=256m",
+    "--pids-limit=64",
+    "--user=54321:12345",
+)
+
+
+def docker(*arguments: str) -> str:
+    """Run docker, which must succeed; give what it printed, output and errors."""
+    result = subprocess.run(
+        ["docker", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, f"docker {' '.join(arguments)} failed:\n{result.stdout}"
+    return result.stdout.strip()
+
+
+def config(image: str) -> dict:
+    """Give the configuration of an image: user, command, labels and so on."""
+    return json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An image as `docker save` writes it."""
+
+    documents: dict[str, bytes]
+    layers: dict[str, dict[str, bytes | None]]
+
+
+def save(image: str, folder: Path) -> Saved:
+    """Give every document of an image, and every layer's files with their bytes.
+
+    What is not a regular file has None for its bytes.
+    """
+    archive = folder / "image.tar"
+    docker("save", "--output", str(archive), image)
+    documents, layers = {}, {}
+    with tarfile.open(archive) as outer:
+        for member in outer:
+            if not member.isfile():
+                continue
+            data = outer.extractfile(member).read()
+            try:
+                with tarfile.open(fileobj=BytesIO(data)) as layer:
+                    layers[member.name] = {
+                        entry.name: layer.extractfile(entry).read() if entry.isfile() else None
+                        for entry in layer
+                    }
+            except tarfile.ReadError:
+                documents[member.name] = data
+    archive.unlink()
+    return Saved(documents, layers)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container that runs."""
+
+    id: str
+
+    def inspect(self, template: str) -> str:
+        """Give what docker knows of it."""
+        return docker("inspect", "--format", template, self.id)
+
+    def logs(self) -> str:
+        """Give all that it has printed."""
+        return docker("logs", self.id)
+
+    def python(self, code: str) -> str:
+        """Run code in its Python, with its modules."""
+        return docker("exec", self.id, "python3", "-c", code)
+
+    def ask(self, path: str) -> str:
+        """Ask from inside, as it may have no network; give status and text."""
+        return self.python(
+            "import http.client, os\n"
+            "c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']))\n"
+            f"c.request('GET', {path!r})\n"
+            "r = c.getresponse()\n"
+            "print(r.status, r.read().decode())"
+        )
+
+    def wait_until(self, health: str) -> None:
+        """Wait until its health check says healthy, or unhealthy."""
+        deadline = time.monotonic() + 30
+        while (now := self.inspect("{{.State.Health.Status}}")) != health:
+            assert time.monotonic() < deadline, f"{now}:\n{self.logs()}"
+            time.sleep(0.2)
+
+    def stop(self) -> tuple[int, float]:
+        """Stop it; give its exit status, and the seconds that it took."""
+        started = time.monotonic()
+        docker("stop", "--timeout=30", self.id)
+        return int(self.inspect("{{.State.ExitCode}}")), time.monotonic() - started
+
+
+@contextmanager
+def running(image: str, *options: str, command: Sequence[str] = ()) -> Iterator[Container]:
+    """Run an image while the context lasts, with options of docker run."""
+    container = Container(docker("run", "--detach", *options, image, *command))
+    try:
+        yield container
+    finally:
+        docker("rm", "--force", "--volumes", container.id)

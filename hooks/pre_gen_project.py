@@ -17,13 +17,34 @@ MAX_SLUG_LENGTH = 50
 MAX_ORGANIZATION_LENGTH = 39
 
 # Import names that the service's tools use, and its own folders.
-TAKEN = set(
-    "cfgv distlib falcon filelock gunicorn identify iniconfig nodeenv packaging pip platformdirs"
-    " pluggy pre_commit py pygments pytest python_discovery setuptools src test tests uv virtualenv"
-    " yaml".split()
-)
+TAKEN = {
+    "cfgv",
+    "distlib",
+    "falcon",
+    "filelock",
+    "gunicorn",
+    "identify",
+    "iniconfig",
+    "nodeenv",
+    "packaging",
+    "pip",
+    "platformdirs",
+    "pluggy",
+    "pre_commit",
+    "py",
+    "pygments",
+    "pytest",
+    "python_discovery",
+    "setuptools",
+    "src",
+    "test",
+    "tests",
+    "uv",
+    "virtualenv",
+    "yaml",
+}
 # Names that Windows keeps for devices and cannot give to a folder.
-DEVICES = {"aux", "con", "nul", "prn"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+DEVICES = {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
 
 # PEP 508: a name, its extras, and a URL that ends at the first space.
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"

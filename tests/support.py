@@ -64,7 +64,7 @@ class Bake:
 
 
 def cookiecutter(
-    out: Path, *arguments: str, input: str = "", **environment: str
+    out: Path, *arguments: str, typed: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run cookiecutter as a user would, with a home of its own beside the output folder."""
     home = out.parent / "home"
@@ -72,7 +72,7 @@ def cookiecutter(
     return subprocess.run(
         [sys.executable, "-m", "cookiecutter", "--output-dir", str(out), *arguments],
         env=os.environ | {"HOME": str(home), "PYTHONUTF8": "1"} | environment,
-        input=input,
+        input=typed,
         capture_output=True,
         text=True,
         check=False,

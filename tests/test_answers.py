@@ -10,12 +10,13 @@ from conftest import BakeFunction
 from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 from support import PROMPTS, TEMPLATE, Bake, cookiecutter
+
 from template_extensions import dockerfile_quoted, markdown, quoted
 
 HOOK = runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py"))
 
 HOSTILE = [
-    "O'Brien & \"Söhne\" <AG>",
+    'O\'Brien & "Söhne" <AG>',
     "back\\slash \\n \\",
     "$HOME ${PATH} $$ $(id) `id`",
     "{single} braces % and }} no more",
@@ -78,7 +79,7 @@ def test_typed_answers_are_no_templates(tmp_path: Path) -> None:
     text = "{{ 7 * 7 }} {% raw %} {# note #}"
     typed = {"project_name": text, "project_slug": "service", "description": text}
     answers = "".join(typed.get(name, "") + "\n" for name in PROMPTS)
-    result = cookiecutter(tmp_path / "out", str(TEMPLATE), input=answers)
+    result = cookiecutter(tmp_path / "out", str(TEMPLATE), typed=answers)
     assert result.returncode == 0, result.stdout + result.stderr
     baked = Bake(tmp_path / "out" / "service", typed)
     assert tomllib.loads(baked.read("pyproject.toml"))["project"]["description"] == text
@@ -129,5 +130,3 @@ def test_taken_names_hold_every_tool_of_the_service(bake: BakeFunction) -> None:
     imported = {"pyyaml": "yaml", "colorama": None}
     names = {imported.get(name, name.replace("-", "_")) for name in locked} - {None}
     assert names <= HOOK["TAKEN"]
-
-

@@ -1,4 +1,4 @@
-"""The hook after the bake commits the project where it can, and says what to run where it cannot."""
+"""The last hook commits the project where it can, and says what to run where it cannot."""
 
 import subprocess
 from pathlib import Path

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
+from servers import PrivateIndex
 from support import ARTICLE_DEPENDENCY, Bake, free_port, get
 
 
@@ -69,9 +70,7 @@ def test_lock_pins_every_dependency_with_hashes(bake: BakeFunction) -> None:
         assert pins == ["falcon", "gunicorn"]
 
 
-def test_lock_pins_a_dependency_from_git_to_a_commit(
-    bake: BakeFunction, git_config: Path
-) -> None:
+def test_lock_pins_a_dependency_from_git_to_a_commit(bake: BakeFunction, git_config: Path) -> None:
     baked = bake(github_dependency=ARTICLE_DEPENDENCY)
     printed = baked.make("test", GIT_CONFIG_GLOBAL=str(git_config))
     assert re.search(r"\d+ passed", printed)
@@ -93,14 +92,14 @@ def test_lock_pins_a_dependency_from_git_to_a_commit(
 
 
 def test_lock_takes_pips_private_index(
-    bake: BakeFunction, private_index: str, tmp_path: Path
+    bake: BakeFunction, private_index: PrivateIndex, tmp_path: Path
 ) -> None:
     baked = bake()
-    for password, succeeds in (("canary-password", True), ("wrong", False)):
-        url = f"http://canary-user:{password}@{private_index}"
+    for password, succeeds in ((private_index.password, True), ("wrong", False)):
+        address = private_index.address_with(password)
         config = tmp_path / f"{password}.conf"
-        config.write_text(f"[global]\nindex-url = {url}\n")
-        for variable in ({"PIP_INDEX_URL": url}, {"PIP_CONFIG_FILE": str(config)}):
+        config.write_text(f"[global]\nindex-url = {address}\n")
+        for variable in ({"PIP_INDEX_URL": address}, {"PIP_CONFIG_FILE": str(config)}):
             result = baked.run("make", "lock", UV_NO_CACHE="1", **variable)
             assert (result.returncode == 0) == succeeds, result.stderr
             assert "canary" not in baked.read("requirements.txt")

@@ -51,7 +51,9 @@ PARSERS = {".py": ast.parse, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".
 
 
 @pytest.fixture(
-    scope="module", params=COMBINATIONS, ids=lambda answers: "-".join(filter(None, answers.values()))
+    scope="module",
+    params=COMBINATIONS,
+    ids=lambda answers: "-".join(filter(None, answers.values())),
 )
 def bake_of_choices(request: pytest.FixtureRequest, bake_session: BakeFunction) -> Bake:
     return bake_session(**request.param)
@@ -120,5 +122,3 @@ def test_license_is_the_one_chosen(bake: BakeFunction) -> None:
         project = tomllib.loads(baked.read("pyproject.toml"))["project"]
         assert project["license"] == ("LicenseRef-Proprietary" if name == "Proprietary" else name)
         assert name == "Apache-2.0" or "Copyright (c) Jane Doe\n" in baked.read("LICENSE")
-
-

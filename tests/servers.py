@@ -1,0 +1,135 @@
+"""Servers on loopback that stand for what a company has: a package index, a git mirror."""
+
+import base64
+import http.server
+import os
+import re
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support import free_port
+
+
+class PrivateIndex(http.server.ThreadingHTTPServer):
+    """A package index that asks for a password, and passes on what this machine's index has.
+
+    It sends the same cache headers as pypi.org, and keeps in `served` the name of every file that
+    was fetched.
+    """
+
+    user, password = "canary-user", "canary-password"
+
+    def __init__(self) -> None:
+        """Listen on a free port."""
+        super().__init__(("127.0.0.1", 0), PrivateIndexHandler)
+        self.host = f"127.0.0.1:{self.server_port}"
+        self.address = f"http://{self.host}/simple/"
+        self.upstream = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple/").rstrip("/")
+        self.files: dict[str, str] = {}
+        self.served: list[str] = []
+
+    def address_with(self, password: str) -> str:
+        """Give the address with the user and a password in it."""
+        return f"http://{self.user}:{password}@{self.host}/simple/"
+
+
+class PrivateIndexHandler(http.server.BaseHTTPRequestHandler):
+    """Answers for PrivateIndex."""
+
+    def do_GET(self) -> None:  # noqa: D102
+        index = self.server
+        expected = base64.b64encode(f"{index.user}:{index.password}".encode()).decode()
+        if self.headers["Authorization"] != f"Basic {expected}":
+            self.answer(401, b"", ("WWW-Authenticate", 'Basic realm="index"'))
+        elif self.path.startswith("/simple/"):
+            url = index.upstream + self.path.removeprefix("/simple")
+            page = re.sub(r'href="([^"#]+)', self.own_link(url), self.fetch(url).decode())
+            self.answer(200, page.encode(), ("Content-Type", "text/html"))
+        else:
+            name = self.path.removeprefix("/files/")
+            index.served.append(name)
+            wheel = name.removesuffix(".metadata")
+            data = self.fetch(index.files[wheel] + name.removeprefix(wheel))
+            self.answer(200, data, ("Cache-Control", "max-age=365000000, immutable, public"))
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def own_link(self, page: str):  # noqa: ANN201
+        """Give the function that turns a file's link on a page into one to this server."""
+
+        def replace(match: re.Match[str]) -> str:
+            url = urllib.parse.urljoin(page, match[1])
+            name = urllib.parse.unquote(url.rpartition("/")[2])
+            self.server.files[name] = url
+            return f'href="/files/{name}'
+
+        return replace
+
+    def fetch(self, url: str) -> bytes:
+        """Give what the machine's own index answers."""
+        request = urllib.request.Request(url, headers={"Accept": "text/html, */*"})  # noqa: S310
+        with urllib.request.urlopen(request) as response:  # noqa: S310
+            return response.read()
+
+    def answer(self, status: int, data: bytes, *headers: tuple[str, str]) -> None:
+        """Answer with a status, headers and a body."""
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Length", str(len(data)))):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serve_git(root: Path) -> Iterator[Path]:
+    """Serve a repository while the context lasts; give a git configuration that leads to it.
+
+    It stands in for the article's, has the same names, and needs packaging at run time as well.
+    """
+    source = root / "source"
+    package = source / "markdown_plain_text"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("import markdown\nimport packaging\n")
+    (source / "setup.py").write_text(
+        "from setuptools import setup\n"
+        "setup(name='Plain-Text-Markdown-Extention', version='1.0',\n"
+        "      packages=['markdown_plain_text'], install_requires=['Markdown', 'packaging'])\n"
+    )
+    for command in (
+        ("init", "--quiet", "--initial-branch=main"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message=first"),
+        ("clone", "--quiet", "--bare", ".", "../python-markdown-plain-text.git"),
+    ):
+        subprocess.run(["git", *command], cwd=source, check=True)
+    port = free_port()
+    listen = ("--listen=127.0.0.1", f"--port={port}", "--reuseaddr")
+    daemon = subprocess.Popen(
+        ["git", "daemon", "--export-all", f"--base-path={root}", *listen, str(root)]
+    )
+    config = root / "config"
+    config.write_text(
+        f'[url "git://127.0.0.1:{port}/"]\n'
+        "\tinsteadOf = https://github.com/kostyachum/\n"
+        "\tinsteadOf = ssh://git@github.com/kostyachum/\n"
+        "[user]\n\tname = canary-git\n"
+    )
+    probe = ["git", "ls-remote", f"git://127.0.0.1:{port}/python-markdown-plain-text.git"]
+    for _ in range(50):
+        if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            break
+        time.sleep(0.1)
+    try:
+        yield config
+    finally:
+        daemon.terminate()
+        daemon.wait()

@@ -126,10 +126,10 @@ def test_listens_on_port(image: str) -> None:
         container.wait_until("healthy")
 
 
-def test_is_unhealthy_while_nothing_answers(image: str) -> None:
-    nothing = ("python3", "-c", "import time; time.sleep(60)")
+def test_is_unhealthy_when_livez_fails(image: str) -> None:
+    other = ("python3", "-m", "http.server", "--directory=/data", "8000")
     checks = ("--health-interval=1s", "--health-start-period=0s", "--health-retries=1")
-    with running(image, *checks, command=nothing) as container:
+    with running(image, *checks, command=other) as container:
         container.wait_until("unhealthy")
 
 
@@ -234,6 +234,16 @@ def test_build_fails_when_the_lock_lacks_a_dependency(bake: BakeFunction) -> Non
     assert result.returncode != 0
     line = "the project requires iniconfig>=2, which is not installed: run make lock"
     assert line in result.stderr
+
+
+def test_build_fails_when_the_lock_has_no_hashes(bake: BakeFunction) -> None:
+    baked = bake(project_slug="unhashed")
+    lock = baked.path / "requirements.txt"
+    lock.write_text(re.sub(r" \\\n    --hash=\S+", "", lock.read_text()))
+    assert "--hash" not in lock.read_text()
+    result = baked.run("make", "docker", BUILDKIT_PROGRESS="plain")
+    assert result.returncode != 0
+    assert "Hashes are required in --require-hashes mode" in result.stderr
 
 
 def test_change_of_the_lock_downloads_only_what_changed(

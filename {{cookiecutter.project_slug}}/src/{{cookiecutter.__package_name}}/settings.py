@@ -1,6 +1,7 @@
 """The settings of the service, read from its environment."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Settings:
             SettingError: a variable has a value that it must not have.
         """
         port = environment.get("PORT", str(cls.port))
-        if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
+        if not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
             raise SettingError(f"PORT is {port!r}: it must be a number from 1 to 65535")
         log_level = environment.get("LOG_LEVEL", cls.log_level)
         if log_level not in LOG_LEVELS:

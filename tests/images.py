@@ -21,10 +21,11 @@ HARDENED = (
 )
 
 
-def docker(*arguments: str) -> str:
+def docker(*arguments: str, typed: str = "") -> str:
     """Run docker, which must succeed; give what it printed, output and errors."""
     result = subprocess.run(
         ["docker", *arguments],
+        input=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

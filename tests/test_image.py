@@ -87,10 +87,13 @@ def filled(bake_session: BakeFunction, secrets: dict[str, str]) -> Bake:
     return baked
 
 
-@pytest.fixture(scope="module", params=["plain", "filled"])
+@pytest.fixture(scope="module", params=["plain:latest", "plain:latest-minimal", "filled:latest"])
 def image(request: pytest.FixtureRequest) -> str:
-    request.getfixturevalue(request.param)
-    return f"{request.param}:latest"
+    slug, _, tag = request.param.partition(":")
+    baked = request.getfixturevalue(slug)
+    if tag == "latest-minimal":
+        baked.make("minimal")
+    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ pythonX.Y, and removes the sources. Extension modules and data stay files. Where
 does not start from the archive, the sources stay instead, and a warning says so.
 """
 
-import os
 import py_compile
 import shutil
 import subprocess
@@ -66,9 +65,9 @@ def main() -> None:
     for source in sources:
         Path(f"{source}.aside").unlink()
         shutil.rmtree(source.parent / "__pycache__", ignore_errors=True)
-    for folder, _, _ in os.walk(stdlib, topdown=False):
-        if not os.listdir(folder) and Path(folder).name != "site-packages":
-            Path(folder).rmdir()
+    for folder in sorted((path for path in stdlib.rglob("*") if path.is_dir()), reverse=True):
+        if folder.name != "site-packages" and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 if __name__ == "__main__":

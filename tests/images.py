@@ -103,7 +103,7 @@ class Container:
 
     def wait_until(self, health: str) -> None:
         """Wait until its health check says healthy, or unhealthy."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (now := self.inspect("{{.State.Health.Status}}")) != health:
             assert time.monotonic() < deadline, f"{now}:\n{self.logs()}"
             time.sleep(0.2)

@@ -171,6 +171,21 @@ def test_every_module_is_compiled(saved: Saved) -> None:
         assert any(name.startswith(f"{folder}/__pycache__/{module}.cpython-") for name in names)
 
 
+def test_is_the_same_when_it_is_built_again(plain: Bake, filled: Bake, secrets: dict) -> None:
+    if "containerd.snapshotter" not in docker("info"):
+        printed = plain.make("docker")
+        assert "This image store keeps the times of the build" in printed
+        return
+    flags = f"{os.environ['DOCKER_BUILD_FLAGS']} --no-cache"
+    for baked, target in ((plain, "docker"), (plain, "minimal"), (filled, "docker")):
+        built = []
+        for image in ("again:first", "again:second"):
+            baked.make(target, IMAGE=image, DOCKER_BUILD_FLAGS=flags, **secrets)
+            image += "-minimal" if target == "minimal" else ""
+            built.append(docker("image", "inspect", "--format", "{{.Id}} {{.Created}}", image))
+        assert built[0] == built[1]
+
+
 def test_labels_read_back(filled: Bake) -> None:
     labels = config("filled:latest")["Labels"]
     prefix = "org.opencontainers.image."

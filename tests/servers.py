@@ -1,13 +1,16 @@
 """Servers on loopback that stand for what a company has: a package index, a git mirror."""
 
 import base64
+import hashlib
 import http.server
+import io
 import os
 import re
 import subprocess
 import time
 import urllib.parse
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +90,48 @@ class PrivateIndexHandler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
+
+
+class FileIndex(http.server.ThreadingHTTPServer):
+    """A package index of files that a test makes up."""
+
+    def __init__(self) -> None:
+        """Listen on a free port."""
+        super().__init__(("127.0.0.1", 0), FileIndexHandler)
+        self.address = f"http://127.0.0.1:{self.server_port}/simple/"
+        self.files: dict[str, bytes] = {}
+
+    def add(self, name: str) -> str:
+        """Offer an empty wheel or sdist of this name; give its SHA-256 hash."""
+        project, version = name.removesuffix(".tar.gz").split("-")[:2]
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            folder = f"{project}-{version}.dist-info"
+            metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
+            archive.writestr(f"{folder}/METADATA", metadata)
+            archive.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\n")
+            archive.writestr(f"{folder}/RECORD", name)
+        self.files[name] = buffer.getvalue()
+        return hashlib.sha256(self.files[name]).hexdigest()
+
+
+class FileIndexHandler(PrivateIndexHandler):
+    """Answers for FileIndex."""
+
+    def do_GET(self) -> None:  # noqa: D102
+        name = self.path.rstrip("/").rpartition("/")[2]
+        files = self.server.files
+        if name in files:
+            self.answer(200, files[name])
+            return
+        links = [
+            f'<a href="/files/{file}#sha256={hashlib.sha256(data).hexdigest()}">{file}</a>'
+            for file, data in files.items()
+            if file.startswith(f"{name}-")
+        ]
+        self.answer(200 if links else 404, "".join(links).encode(), ("Content-Type", "text/html"))
+
+    do_HEAD = do_GET  # noqa: N815
 
 
 @contextmanager

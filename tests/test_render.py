@@ -34,6 +34,7 @@ FILES = {
     "Makefile",
     "README.md",
     "compose.yaml",
+    "docker/check_wheels.py",
     "docker/finish_venv.py",
     "docker/healthcheck.py",
     "docker/trim_stdlib.py",

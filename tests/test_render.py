@@ -36,6 +36,7 @@ FILES = {
     "compose.yaml",
     "docker/finish_venv.py",
     "docker/healthcheck.py",
+    "docker/sbom.py",
     "gunicorn.conf.py",
     "pyproject.toml",
     "src/falcon_service/__init__.py",

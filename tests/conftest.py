@@ -66,6 +66,16 @@ def engine() -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture(scope="module")
+def network() -> Iterator[None]:
+    """Let a build reach the servers that the tests start on loopback."""
+    flags = os.environ.get("DOCKER_BUILD_FLAGS", "")
+    with pytest.MonkeyPatch.context() as patch:
+        if "--network" not in flags:
+            patch.setenv("DOCKER_BUILD_FLAGS", f"{flags} --network=host")
+        yield
+
+
 @pytest.fixture(scope="session")
 def git_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give a git configuration that leads from the article's repository to one on loopback."""

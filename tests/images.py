@@ -73,6 +73,17 @@ def save(image: str, folder: Path) -> Saved:
     return Saved(documents, layers)
 
 
+def flatten(image: str, folder: Path) -> dict[str, bool]:
+    """Give the path of everything but folders in an image, and whether it is a regular file."""
+    archive = folder / "flat.tar"
+    container = docker("create", image)
+    docker("export", "--output", str(archive), container)
+    docker("rm", "--volumes", container)
+    with tarfile.open(archive) as flat:
+        # a hard link is one more name of a regular file
+        return {each.name: each.isreg() or each.islnk() for each in flat if not each.isdir()}
+
+
 @dataclass(frozen=True)
 class Container:
     """A container that runs."""

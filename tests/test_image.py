@@ -4,7 +4,6 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from images import HARDENED, Saved, config, docker, running, save
 from servers import PrivateIndex
 from support import ARTICLE_DEPENDENCY, CHOICES, Bake, free_port, get
 
-pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine")]
+pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine", "network")]
 
 # What belongs to the build alone.
 FORBIDDEN = re.compile(
@@ -28,16 +27,6 @@ FORBIDDEN = re.compile(
 PACKAGED = re.compile(r"/python-wheels/|^usr/bin/pip3\.\d+$|/pip-[\d.]+\.dist-info/INSTALLER$")
 TEXT = 'Says "hi" for $HOME, c:\\temp & ünïcödé 🦅'
 TROUBLE = re.compile(r"warning|error|critical|traceback", re.IGNORECASE)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def network() -> Iterator[None]:
-    """Let a build reach the servers that the tests start on loopback."""
-    flags = os.environ.get("DOCKER_BUILD_FLAGS", "")
-    with pytest.MonkeyPatch.context() as patch:
-        if "--network" not in flags:
-            patch.setenv("DOCKER_BUILD_FLAGS", f"{flags} --network=host")
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def test_help_is_the_default(baked: Bake) -> None:
     printed = baked.make()
     phony = re.search(r"^\.PHONY: (.*)$", baked.read("Makefile"), re.MULTILINE)[1].split()
     assert [line.split()[0] for line in printed.splitlines()] == phony
-    assert {"docker", "run", "test", "lint", "lock", "clean"} <= set(phony)
+    assert {"docker", "sbom", "run", "test", "lint", "lock", "clean"} <= set(phony)
 
 
 def test_test(baked: Bake) -> None:

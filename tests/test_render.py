@@ -37,6 +37,7 @@ FILES = {
     "docker/check_wheels.py",
     "docker/finish_venv.py",
     "docker/healthcheck.py",
+    "docker/sbom.py",
     "docker/trim_stdlib.py",
     "gunicorn.conf.py",
     "pyproject.toml",

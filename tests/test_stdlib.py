@@ -41,12 +41,11 @@ WORK = {
         "import os, time; os.environ['TZ'] = 'CET-1CEST,M3.5.0,M10.5.0/3'; time.tzset()\n"
         "assert time.strftime('%Z', time.localtime(0)) == 'CET'"
     ),
-    "certificates": (
-        "import ssl; assert len(ssl.create_default_context().get_ca_certs()) > 100"
-    ),
+    "certificates": ("import ssl; assert len(ssl.create_default_context().get_ca_certs()) > 100"),
     "names": "import socket; assert socket.getaddrinfo('localhost', 80)",
     "sqlite": (
-        "import sqlite3; assert sqlite3.connect(':memory:').execute('select 6*7').fetchone() == (42,)"
+        "import sqlite3\n"
+        "assert sqlite3.connect(':memory:').execute('select 6*7').fetchone() == (42,)"
     ),
     "ctypes": "import ctypes; assert ctypes.CDLL(None).abs(-42) == 42",
     "processes": (

@@ -1,4 +1,4 @@
-"""Keep the standard library as one archive of compressed bytecode, a sixth of its size.
+"""Keep the standard library as one archive of compressed bytecode.
 
 Usage, as root in the image: python3 -I -S -B trim_stdlib.py
 

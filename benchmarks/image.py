@@ -8,16 +8,18 @@ variables that lead a build through a network apply to each. Measured of each im
 
 - root fs: the sizes of the regular files in `docker export` of a created container, summed up, in
   MB (10^6 bytes); a hard link counts once. `files` is the number of those files.
-- pull: the layers of `docker save`, each uncompressed and compressed again by gzip -6, in MB, so
-  that it does not depend on how the engine keeps them.
+- pull: the compressed layers in MB, as a registry sends them: as `docker save` gives them where the
+  engine keeps them compressed (its containerd store), or else compressed by gzip -6.
 - build: seconds of `make docker`, once each: cold (--no-cache and an empty cache of pip's; the base
   image is there), then with a new comment at the end of the service's code, then with one at the
   end of requirements.txt, which installs everything anew.
 - start: seconds from `docker run` to the first answer with status 200, the median of 5 runs with
-  the same options: one published port.
+  the same options: one published port. Every image starts once before any starts again, so that
+  what else the machine does meets all of them.
 """
 
 import argparse
+import math
 import os
 import re
 import shlex
@@ -27,7 +29,7 @@ import subprocess
 import time
 import uuid
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -55,6 +57,11 @@ class Recipe:
     flags: tuple[str, ...]
     code: str
     port: int
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the image as built cold, after a change of code, and of a dependency."""
+        return [f"{IMAGE}:{plain(self.name)}-{number}" for number in range(3)]
 
     def build(self, tag: str, *flags: str) -> float:
         """Build the image under a tag, with more flags of docker build; give the seconds."""
@@ -161,22 +168,37 @@ def ours(work: Path, service: Path) -> list[Recipe]:
 
 
 def measure(recipe: Recipe, work: Path) -> Figures:
-    """Build an image three times, and give all that is measured of it."""
-    tags = [f"{IMAGE}:{plain(recipe.name)}-{number}" for number in range(3)]
-    built, *again = tags
+    """Build an image three times; give what is measured of it, but for its start."""
+    built, *again = recipe.tags
+    cold = recipe.build(built, "--no-cache")
+    changed = []
+    for tag, name in zip(again, (recipe.code, "requirements.txt"), strict=True):
+        recipe.change(name)
+        changed.append(recipe.build(tag))
+    python = docker("run", "--rm", "--entrypoint=python3", built, "--version")
+    root, files = root_file_system(built)
+    pull = pull_size(built, work)
+    return Figures(python.removeprefix("Python "), root, pull, files, cold, *changed, math.nan)
+
+
+def measure_all(recipes: list[Recipe], work: Path) -> dict[str, Figures]:
+    """Give all that is measured of the images of some recipes, by their names."""
+    figures = {}
+    starts = {recipe.name: [] for recipe in recipes}
     try:
-        cold = recipe.build(built, "--no-cache")
-        changed = []
-        for tag, name in zip(again, (recipe.code, "requirements.txt"), strict=True):
-            recipe.change(name)
-            changed.append(recipe.build(tag))
-        python = docker("run", "--rm", "--entrypoint=python3", built, "--version")
-        root, files = root_file_system(built)
-        pull = pull_size(built, work)
-        start = statistics.median(start_time(built, recipe.port) for _ in range(STARTS))
+        for recipe in recipes:
+            print(f"{recipe.name} ...", flush=True)
+            figures[recipe.name] = measure(recipe, work)
+        for _ in range(STARTS):
+            for recipe in recipes:
+                starts[recipe.name].append(start_time(recipe.tags[0], recipe.port))
     finally:
+        tags = [tag for recipe in recipes for tag in recipe.tags]
         subprocess.run(["docker", "image", "rm", *tags], capture_output=True, check=False)
-    return Figures(python.removeprefix("Python "), root, pull, files, cold, *changed, start)
+    return {
+        name: replace(figures[name], start=statistics.median(seconds))
+        for name, seconds in starts.items()
+    }
 
 
 def reachable(url: str) -> bool:
@@ -211,12 +233,10 @@ def compare(names: list[str], stand_in: bool, work: Path) -> None:
     """Measure every image, and write the table and the pictures."""
     service = bake(work)
     bases = {name: inspect_base(name) for name in dict.fromkeys([*names, ALPINE])}
-    rows = []
-    theirs = article({name: bases[name] for name in names}, work, service)
-    for recipe in theirs + ours(work, service):
-        print(f"{recipe.name} ...", flush=True)
-        figures = measure(recipe, work) if bases[recipe.base] else None
-        rows.append(Row(recipe.name, recipe.ours, figures))
+    recipes = article({name: bases[name] for name in names}, work, service)
+    recipes += ours(work, service)
+    figures = measure_all([recipe for recipe in recipes if bases[recipe.base]], work)
+    rows = [Row(recipe.name, recipe.ours, figures.get(recipe.name)) for recipe in recipes]
     version = docker("version", "--format={{.Server.Version}}")
     machine = docker("info", "--format={{.Architecture}}, {{.NCPU}} cores")
     source = "GitHub" if not stand_in else "a stand-in, as GitHub could not be reached"

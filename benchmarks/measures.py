@@ -1,7 +1,7 @@
 """How the size of an image and the start of a container are measured; image.py defines both."""
 
-import gzip
 import json
+import os
 import subprocess
 import tarfile
 import time
@@ -27,13 +27,14 @@ def root_file_system(image: str) -> tuple[float, int]:
     return sum(sizes) / 1e6, len(sizes)
 
 
-def gzip_size(stream: IO[bytes]) -> int:
-    """Give the bytes that a stream, which may be compressed by gzip, takes after gzip -6."""
-    compressed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    plain = gzip.GzipFile(fileobj=stream) if compressed else stream
+def compressed_size(layer: IO[bytes]) -> int:
+    """Give the bytes of a layer that is compressed, by gzip or zstd, or else what gzip -6 makes."""
+    magic = layer.read(4)
+    if magic.startswith(b"\x1f\x8b") or magic == b"\x28\xb5\x2f\xfd":
+        return layer.seek(0, os.SEEK_END)
+    layer.seek(0)
     packer, size = zlib.compressobj(6, wbits=31), 0
-    while chunk := plain.read(1 << 20):
+    while chunk := layer.read(1 << 20):
         size += len(packer.compress(chunk))
     return size + len(packer.flush())
 
@@ -44,7 +45,7 @@ def pull_size(image: str, work: Path) -> float:
     docker("save", f"--output={saved}", image)
     with tarfile.open(saved) as archive:
         layers = json.load(archive.extractfile("manifest.json"))[0]["Layers"]
-        size = sum(gzip_size(archive.extractfile(layer)) for layer in layers)
+        size = sum(compressed_size(archive.extractfile(layer)) for layer in layers)
     saved.unlink()
     return size / 1e6
 

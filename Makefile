@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock clean
+.PHONY: help demo test lint lock bench-image clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Make a service, run it (in its image, where a Docker engine answers), show its answer
 	PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
@@ -23,6 +23,9 @@ lock: $(BIN)/uv ## Pin the newest allowed tools here, and dependencies in the te
 		--custom-compile-command "make lock" --group dev --output-file requirements-dev.txt pyproject.toml
 	$(MAKE) $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" ./lock-template.sh
+
+bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes), and write benchmarks/image.md
+	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .pytest_cache .ruff_cache

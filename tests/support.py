@@ -86,8 +86,11 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def get(url: str, seconds: float = 15) -> tuple[int, str]:
-    """Ask until something answers, for so many seconds; give the status and the text."""
+def get(url: str, seconds: float = 15, pause: float = 0.1) -> tuple[int, str]:
+    """Ask until something answers, for so many seconds; give the status and the text.
+
+    Between two attempts it waits for so many seconds as `pause` says.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
     while True:
@@ -99,4 +102,4 @@ def get(url: str, seconds: float = 15) -> tuple[int, str]:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
+            time.sleep(pause)

@@ -1,0 +1,52 @@
+# The article's images on bases with apk: --target one-stage and --target two-stages.
+# Each secret is optional, and mounted where the template's Dockerfile has it, so that both build
+# in the same networks.
+ARG BASE
+
+FROM ${BASE} AS with-git
+WORKDIR /app
+COPY requirements.txt .
+# Repaired: outside a virtual environment Alpine refuses the article's `python3 -m ensurepip`
+# (PEP 668), so pip is one of the packages where the base has none.
+ARG PACKAGES
+RUN --mount=type=secret,id=apk_repositories,target=/etc/apk/repositories \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    apk add --no-cache ${PACKAGES}
+
+FROM with-git AS one-stage
+ARG PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+# Repaired: Alpine's pip refuses to install into the system (PEP 668) until it is told to.
+ARG PIP_BREAK_SYSTEM_PACKAGES=1
+RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    --mount=type=secret,id=git_config,target=/root/.gitconfig \
+    --mount=type=secret,id=netrc,target=/root/.netrc \
+    --mount=type=secret,id=pip_config,target=/etc/pip.conf \
+    --mount=type=secret,id=pip_index_url,env=PIP_INDEX_URL \
+    pip3 install --no-cache-dir -r requirements.txt
+COPY ex_serv.py .
+CMD ["gunicorn", "-b", "0.0.0.0:80", "ex_serv:app"]
+
+FROM with-git AS build
+RUN python3 -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+ARG PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+RUN --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    --mount=type=secret,id=git_config,target=/root/.gitconfig \
+    --mount=type=secret,id=netrc,target=/root/.netrc \
+    --mount=type=secret,id=pip_config,target=/etc/pip.conf \
+    --mount=type=secret,id=pip_index_url,env=PIP_INDEX_URL \
+    pip3 install --no-cache-dir -r requirements.txt
+RUN pip3 uninstall -y pip setuptools packaging
+
+FROM ${BASE} AS two-stages
+WORKDIR /app
+# python3 where the base has none.
+ARG RELEASE_PACKAGES=""
+RUN --mount=type=secret,id=apk_repositories,target=/etc/apk/repositories \
+    --mount=type=secret,id=ca,target=/etc/ssl/certs/ca-certificates.crt \
+    test -z "${RELEASE_PACKAGES}" || apk add --no-cache ${RELEASE_PACKAGES}
+COPY ex_serv.py .
+COPY --from=build /opt/venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+VOLUME /data
+CMD ["gunicorn", "-b", "0.0.0.0:80", "ex_serv:app"]

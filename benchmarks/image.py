@@ -1,0 +1,292 @@
+"""Build the images of an article and of this template side by side, and compare them.
+
+Usage: PYTHONPATH=tests python benchmarks/image.py [--python 3.13] [--bases BASE ...]
+
+Writes image.md, image-light.svg and image-dark.svg beside this file. All images hold the same
+versions of the same dependencies, and are built by the template's own `make docker`, so the
+variables that lead a build through a network apply to each. Measured of each image:
+
+- root fs: the sizes of the regular files in `docker export` of a created container, summed up, in
+  MB (10^6 bytes); a hard link counts once. `files` is the number of those files.
+- pull: the compressed layers in MB, as a registry sends them: as `docker save` gives them where the
+  engine keeps them compressed (its containerd store), or else compressed by gzip -6.
+- build: seconds of `make docker`, once each: cold (--no-cache and an empty cache of pip's; the base
+  image is there), then with a new comment at the end of the service's code, then with one at the
+  end of requirements.txt, which installs everything anew.
+- start: seconds from `docker run` to the first answer with status 200, the median of 5 runs with
+  the same options: one published port. Every image starts once before any starts again, so that
+  what else the machine does meets all of them.
+"""
+
+import argparse
+import math
+import os
+import re
+import shlex
+import shutil
+import statistics
+import subprocess
+import time
+import uuid
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from images import docker
+from measures import pull_size, root_file_system, start_time
+from report import DARK, LIGHT, Figures, Row, figures_table, ratios_table, svg, table
+from servers import serve_git
+from support import ARTICLE_DEPENDENCY, TEMPLATE, Bake, cookiecutter
+
+HERE = Path(__file__).parent
+IMAGE = "cookiecutter-falcon-gunicorn-bench"
+ALPINE = "alpine:latest"
+STARTS = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is made, and what is changed to see how long it takes to make it again."""
+
+    name: str
+    ours: bool
+    base: str
+    context: Path
+    makefile: Path
+    flags: tuple[str, ...]
+    code: str
+    port: int
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of the image as built cold, after a change of code, and of a dependency."""
+        return [f"{IMAGE}:{plain(self.name)}-{number}" for number in range(3)]
+
+    def build(self, tag: str, *flags: str) -> float:
+        """Build the image under a tag, with more flags of docker build; give the seconds."""
+        given = os.environ.get("DOCKER_BUILD_FLAGS", "")
+        begin = time.monotonic()
+        Bake(self.context, {}).make(
+            f"--file={self.makefile}",
+            "docker",
+            IMAGE=tag,
+            DOCKER_BUILD_FLAGS=f"{given} {shlex.join((*self.flags, *flags))}",
+        )
+        return time.monotonic() - begin
+
+    def change(self, name: str) -> None:
+        """Add a comment to a file, and a new one every time: no build has seen it before."""
+        with (self.context / name).open("a") as file:
+            file.write(f"# {uuid.uuid4()}\n")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a base image is: digest, distribution, package manager, and whether it has Python."""
+
+    digest: str
+    distribution: str
+    manager: str
+    python: bool
+
+
+def inspect_base(name: str) -> Base | None:
+    """Give what a base image is, pulling it where the engine has none; None if it cannot be had."""
+    for command in ("image", "inspect", name), ("pull", name):
+        if not subprocess.run(["docker", *command], capture_output=True, check=False).returncode:
+            break
+    else:
+        return None
+    script = (
+        ". /etc/os-release; echo $PRETTY_NAME; basename $(command -v apk || command -v apt-get);"
+        " command -v python3 || true"
+    )
+    told = docker("run", "--rm", "--entrypoint=sh", name, "-c", script).splitlines()
+    digest = docker("image", "inspect", "--format={{.Id}}", name)
+    return Base(digest, told[0], told[1].removesuffix("-get"), len(told) > 2)
+
+
+def plain(name: str) -> str:
+    """Give a name in letters that a tag of an image and a folder can have."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower())
+
+
+def pins(service: Path) -> list[str]:
+    """Give the lines of a service's lock that pin falcon and gunicorn, without their hashes."""
+    lock = (service / "requirements.txt").read_text("utf-8")
+    return re.findall(r"^(?:falcon|gunicorn)==\S+", lock, re.MULTILINE)
+
+
+def article_flags(base: str, known: Base) -> tuple[str, ...]:
+    """Give the flags of docker build that the article's images on a base need."""
+    flags = [f"--file={HERE}/article/{known.manager}.Dockerfile", f"--build-arg=BASE={base}"]
+    if known.manager == "apk":
+        flags += [f"--build-arg=PACKAGES=git{'' if known.python else ' python3 py3-pip'}"]
+        flags += [f"--build-arg=RELEASE_PACKAGES={'' if known.python else 'python3'}"]
+    elif sources := os.environ.get("APT_SOURCES"):
+        # The Makefile of a service on Alpine does not pass this one.
+        flags += [f"--secret=id=apt_sources,src={sources}"]
+    return tuple(flags)
+
+
+def article(bases: dict[str, Base | None], work: Path, service: Path) -> list[Recipe]:
+    """Give the article's recipes, two for each base, with the versions of the service's lock."""
+    recipes = []
+    for base, known in bases.items():
+        flags = article_flags(base, known) if known else ()
+        for stages in ("one stage", "two stages"):
+            context = work / plain(f"{base} {stages}")
+            context.mkdir()
+            shutil.copy(HERE / "article" / "ex_serv.py", context)
+            lines = "\n".join([ARTICLE_DEPENDENCY, *pins(service), ""])
+            (context / "requirements.txt").write_text(lines, "utf-8")
+            name, target = f"{base}, {stages}", f"--target={plain(stages)}"
+            makefile = service / "Makefile"
+            recipes.append(
+                Recipe(name, False, base, context, makefile, (*flags, target), "ex_serv.py", 80)
+            )
+    return recipes
+
+
+def ours(work: Path, service: Path) -> list[Recipe]:
+    """Give the template's recipes: its image, and that of its stage `minimal` if it has one."""
+    dockerfile = (service / "Dockerfile").read_text("utf-8")
+    targets = {"this template": ()}
+    if re.search(r"^FROM .* AS minimal$", dockerfile, re.MULTILINE | re.IGNORECASE):
+        targets["this template, minimal"] = ("--target=minimal",)
+    recipes = []
+    for name, flags in targets.items():
+        context = work / name
+        shutil.copytree(service, context)
+        # --no-cache keeps what cache mounts hold, so a cold build needs new ones.
+        mounts = dockerfile.replace("type=cache,", f"type=cache,id={uuid.uuid4()},")
+        (context / "Dockerfile").write_text(mounts, "utf-8")
+        code = next(context.glob("src/*/hello.py")).relative_to(context).as_posix()
+        recipes.append(Recipe(name, True, ALPINE, context, Path("Makefile"), flags, code, 8000))
+    return recipes
+
+
+def measure(recipe: Recipe, work: Path) -> Figures:
+    """Build an image three times; give what is measured of it, but for its start."""
+    built, *again = recipe.tags
+    cold = recipe.build(built, "--no-cache")
+    changed = []
+    for tag, name in zip(again, (recipe.code, "requirements.txt"), strict=True):
+        recipe.change(name)
+        changed.append(recipe.build(tag))
+    python = docker("run", "--rm", "--entrypoint=python3", built, "--version")
+    root, files = root_file_system(built)
+    pull = pull_size(built, work)
+    return Figures(python.removeprefix("Python "), root, pull, files, cold, *changed, math.nan)
+
+
+def measure_all(recipes: list[Recipe], work: Path) -> dict[str, Figures]:
+    """Give all that is measured of the images of some recipes, by their names."""
+    figures = {}
+    starts = {recipe.name: [] for recipe in recipes}
+    try:
+        for recipe in recipes:
+            print(f"{recipe.name} ...", flush=True)
+            figures[recipe.name] = measure(recipe, work)
+        for _ in range(STARTS):
+            for recipe in recipes:
+                starts[recipe.name].append(start_time(recipe.tags[0], recipe.port))
+    finally:
+        tags = [tag for recipe in recipes for tag in recipe.tags]
+        subprocess.run(["docker", "image", "rm", *tags], capture_output=True, check=False)
+    return {
+        name: replace(figures[name], start=statistics.median(seconds))
+        for name, seconds in starts.items()
+    }
+
+
+def reachable(url: str) -> bool:
+    """Tell whether git can read a repository."""
+    command = ["git", "ls-remote", url]
+    try:
+        result = subprocess.run(
+            command,
+            env=os.environ | {"GIT_TERMINAL_PROMPT": "0"},
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return result.returncode == 0
+
+
+def bake(work: Path) -> Path:
+    """Make a service with the article's dependency, and its lock; give its folder."""
+    answers = ("project_slug=service", f"base_image={ALPINE}")
+    dependency = f"github_dependency={ARTICLE_DEPENDENCY}"
+    made = cookiecutter(work / "out", "--no-input", str(TEMPLATE), *answers, dependency)
+    if made.returncode:
+        raise RuntimeError(made.stdout + made.stderr)
+    service = work / "out" / "service"
+    Bake(service, {}).make("requirements.txt")
+    return service
+
+
+def compare(names: list[str], stand_in: bool, work: Path) -> None:
+    """Measure every image, and write the table and the pictures."""
+    service = bake(work)
+    bases = {name: inspect_base(name) for name in dict.fromkeys([*names, ALPINE])}
+    recipes = article({name: bases[name] for name in names}, work, service)
+    recipes += ours(work, service)
+    figures = measure_all([recipe for recipe in recipes if bases[recipe.base]], work)
+    rows = [Row(recipe.name, recipe.ours, figures.get(recipe.name)) for recipe in recipes]
+    version = docker("version", "--format={{.Server.Version}}")
+    machine = docker("info", "--format={{.Architecture}}, {{.NCPU}} cores")
+    source = "GitHub" if not stand_in else "a stand-in, as GitHub could not be reached"
+    known = [[name, it.distribution, it.digest] for name, it in bases.items() if it]
+    text = f"""# Image size
+
+Written by `make bench-image`: the images of the article that this template grew out of
+([recipes](article/)), and this template's, built and measured in one run on one engine. The top of
+[image.py](image.py) says what each column means.
+
+- Docker {version}, {machine}.
+- In every image: {", ".join(pins(service))}, and the article's dependency from {source}.
+- Times are those of one machine: compare them within the table.
+
+{figures_table(rows)}
+
+{ratios_table(rows, f"{ALPINE}, two stages")}
+
+The engine had these bases; yours may have others under the same names:
+
+{table(["base", "distribution", "digest"], known, left=3)}
+"""
+    (HERE / "image.md").write_text(text, "utf-8")
+    (HERE / "image-light.svg").write_text(svg(rows, LIGHT), "utf-8")
+    (HERE / "image-dark.svg").write_text(svg(rows, DARK), "utf-8")
+    print(f"\n{text}")
+
+
+def main() -> None:
+    """Read the command line, and lead git to a stand-in where GitHub cannot be reached."""
+    parser = argparse.ArgumentParser(description="Compare images; see the top of this file.")
+    parser.add_argument("--python", default="3.13", help="version in the default bases")
+    parser.add_argument("--bases", nargs="+", help="bases of the article's images")
+    arguments = parser.parse_args()
+    names = [f"python:{arguments.python}{variant}" for variant in ("", "-slim", "-alpine")]
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ |= {f"GIT_{role}_NAME": "Bench", f"GIT_{role}_EMAIL": "bench@example.com"}
+    url = re.search(r"https://\S+\.git", ARTICLE_DEPENDENCY)[0]
+    stand_in = not reachable(url)
+    with TemporaryDirectory() as folder:
+        work = Path(folder)
+        with serve_git(work / "git") if stand_in else nullcontext() as config:
+            if config:
+                os.environ["GIT_CONFIG_GLOBAL"] = str(config)
+                # A build reaches this machine's loopback only from its network.
+                os.environ["DOCKER_BUILD_FLAGS"] = (
+                    f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --network=host"
+                )
+            compare(arguments.bases or [*names, ALPINE], stand_in, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""How the size of an image and the start of a container are measured; image.py defines both."""
+
+import json
+import os
+import subprocess
+import tarfile
+import time
+import zlib
+from pathlib import Path
+from typing import IO
+
+from images import docker, running
+from support import free_port, get
+
+
+def root_file_system(image: str) -> tuple[float, int]:
+    """Give the size in MB and the number of the regular files in an image, layers flattened."""
+    container = docker("create", image)
+    try:
+        with (
+            subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as export,
+            tarfile.open(fileobj=export.stdout, mode="r|") as archive,
+        ):
+            sizes = [entry.size for entry in archive if entry.isreg()]
+    finally:
+        docker("rm", "--volumes", container)
+    return sum(sizes) / 1e6, len(sizes)
+
+
+def compressed_size(layer: IO[bytes]) -> int:
+    """Give the bytes of a layer that is compressed, by gzip or zstd, or else what gzip -6 makes."""
+    magic = layer.read(4)
+    if magic.startswith(b"\x1f\x8b") or magic == b"\x28\xb5\x2f\xfd":
+        return layer.seek(0, os.SEEK_END)
+    layer.seek(0)
+    packer, size = zlib.compressobj(6, wbits=31), 0
+    while chunk := layer.read(1 << 20):
+        size += len(packer.compress(chunk))
+    return size + len(packer.flush())
+
+
+def pull_size(image: str, work: Path) -> float:
+    """Give the compressed size of an image's layers in MB."""
+    saved = work / "image.tar"
+    docker("save", f"--output={saved}", image)
+    with tarfile.open(saved) as archive:
+        layers = json.load(archive.extractfile("manifest.json"))[0]["Layers"]
+        size = sum(compressed_size(archive.extractfile(layer)) for layer in layers)
+    saved.unlink()
+    return size / 1e6
+
+
+def start_time(image: str, inside: int) -> float:
+    """Give the seconds until a new container answers on its port `inside` with status 200."""
+    port = free_port()
+    begin = time.monotonic()
+    with running(image, f"--publish=127.0.0.1:{port}:{inside}"):
+        status, text = get(f"http://127.0.0.1:{port}/", seconds=60, pause=0.005)
+        seconds = time.monotonic() - begin
+    if status != 200:
+        raise RuntimeError(f"{image} answered {status}: {text}")
+    return seconds

@@ -1,0 +1,60 @@
+"""What the benchmark of images writes, from made-up figures."""
+
+from xml.etree import ElementTree
+
+from benchmarks.report import (
+    DARK,
+    LIGHT,
+    UNAVAILABLE,
+    Figures,
+    Row,
+    figures_table,
+    ratios_table,
+    svg,
+)
+
+BASELINE = "alpine:latest, two stages"
+ROWS = (
+    Row("<base> & co, one stage", False, None),
+    Row(BASELINE, False, Figures("3.13.1", 50, 20, 2000, 10, 1, 9, 0.8)),
+    Row("this template", True, Figures("3.13.1", 25, 15, 1500, 12, 1, 8, 1.2)),
+)
+
+
+def test_picture() -> None:
+    for palette in (LIGHT, DARK):
+        root = ElementTree.fromstring(svg(ROWS, palette))  # noqa: S314
+        width, height = float(root.get("width")), float(root.get("height"))
+        texts = ["".join(node.itertext()) for node in root.findall(".//{*}text")]
+        for expected in (*(row.name for row in ROWS), UNAVAILABLE, "50.0", "20.0", "25.0", "15.0"):
+            assert texts.count(expected) == 1, expected
+        bars = {
+            float(node.get("width"))
+            for node in root.findall(".//{*}rect")
+            if node.get("height") == "14"
+        }
+        assert len(bars) == 4
+        assert max(bars) == 2 * sorted(bars)[-2], "bars are not to scale"
+        for node in root.findall(".//{*}rect") + root.findall(".//{*}text"):
+            right = float(node.get("x", 0)) + float(node.get("width", 0))
+            bottom = float(node.get("y", 0)) + float(node.get("height", 0))
+            assert right <= width, ElementTree.tostring(node)
+            assert bottom <= height, ElementTree.tostring(node)
+
+
+def test_figures() -> None:
+    lines = figures_table(ROWS).splitlines()
+    assert len({line.count("|") for line in lines}) == 1
+    assert UNAVAILABLE in lines[2]
+    assert not any(letter.isdigit() for letter in lines[2])
+    assert lines[3:] == [
+        f"| {BASELINE} | 3.13.1 | 50.0 | 20.0 | 2000 | 10.0 | 1.0 | 9.0 | 0.80 |",
+        "| **this template** | 3.13.1 | 25.0 | 15.0 | 1500 | 12.0 | 1.0 | 8.0 | 1.20 |",
+    ]
+
+
+def test_ratios() -> None:
+    assert ratios_table(ROWS, BASELINE).splitlines()[2:] == [
+        "| this template | 0.50 | 0.75 | 1.50 |"
+    ]
+    assert UNAVAILABLE in ratios_table(ROWS, ROWS[0].name)

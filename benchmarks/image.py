@@ -154,7 +154,7 @@ def ours(work: Path, service: Path) -> list[Recipe]:
     dockerfile = (service / "Dockerfile").read_text("utf-8")
     targets = {"this template": ()}
     if re.search(r"^FROM .* AS minimal$", dockerfile, re.MULTILINE | re.IGNORECASE):
-        targets["this template, minimal"] = ("--target=minimal",)
+        targets["this template, minimal"] = ("--build-arg=ROOT=minimal",)
     recipes = []
     for name, flags in targets.items():
         context = work / name

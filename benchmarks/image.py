@@ -1,6 +1,6 @@
 """Build the images of an article and of this template side by side, and compare them.
 
-Usage: PYTHONPATH=tests python benchmarks/image.py [--python 3.13] [--bases BASE ...]
+Usage: PYTHONPATH=tests python benchmarks/image.py [--python 3.13] [--bases BASE ...] [--note TEXT]
 
 Writes image.md, image-light.svg and image-dark.svg beside this file. All images hold the same
 versions of the same dependencies, and are built by the template's own `make docker`, so the
@@ -229,8 +229,8 @@ def bake(work: Path) -> Path:
     return service
 
 
-def compare(names: list[str], stand_in: bool, work: Path) -> None:
-    """Measure every image, and write the table and the pictures."""
+def compare(names: list[str], stand_in: bool, note: str, work: Path) -> None:
+    """Measure every image, and write the table, with a note on it, and the pictures."""
     service = bake(work)
     bases = {name: inspect_base(name) for name in dict.fromkeys([*names, ALPINE])}
     recipes = article({name: bases[name] for name in names}, work, service)
@@ -255,7 +255,7 @@ Written by `make bench-image`: the images of the article that this template grew
 
 {ratios_table(rows, f"{ALPINE}, two stages")}
 
-The engine had these bases; yours may have others under the same names:
+The engine had these bases; yours may have others under the same names.{note and f" {note}"}
 
 {table(["base", "distribution", "digest"], known, left=3)}
 """
@@ -270,6 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare images; see the top of this file.")
     parser.add_argument("--python", default="3.13", help="version in the default bases")
     parser.add_argument("--bases", nargs="+", help="bases of the article's images")
+    parser.add_argument("--note", default="", help="a sentence on the bases, for the table")
     arguments = parser.parse_args()
     names = [f"python:{arguments.python}{variant}" for variant in ("", "-slim", "-alpine")]
     for role in ("AUTHOR", "COMMITTER"):
@@ -285,7 +286,7 @@ def main() -> None:
                 os.environ["DOCKER_BUILD_FLAGS"] = (
                     f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --network=host"
                 )
-            compare(arguments.bases or [*names, ALPINE], stand_in, work)
+            compare(arguments.bases or [*names, ALPINE], stand_in, arguments.note, work)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package_name }}.capacity import MIB, SHARED_BYTES, WORKER_BYTES, plan
+from {{ cookiecutter.__package_name }} import capacity
 
 UNLIMITED = {
     "cpu/cpu.cfs_quota_us": "-1\n",
     "cpu/cpu.cfs_period_us": "100000\n",
     "memory/memory.limit_in_bytes": "9223372036854771712\n",
 }
-ROOM_FOR_TWO = SHARED_BYTES + 2 * WORKER_BYTES
+ROOM_FOR_TWO = capacity.SHARED_BYTES + 2 * capacity.WORKER_BYTES
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"cpu.max": "50000 100000\n"}, 1),
         (UNLIMITED | {"cpu/cpu.cfs_quota_us": "300000\n"}, 3),
         ({"memory.max": f"{ROOM_FOR_TWO}\n"}, 2),
-        ({"memory.max": f"{MIB}\n"}, 1),
+        ({"memory.max": f"{capacity.MIB}\n"}, 1),
         (UNLIMITED | {"memory/memory.limit_in_bytes": f"{ROOM_FOR_TWO}\n"}, 2),
     ],
 )
@@ -38,14 +38,14 @@ def test_limits(tmp_path: Path, files: dict[str, str], workers: int) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    count, reason = plan(0, tmp_path)
+    count, reason = capacity.plan(0, tmp_path)
     assert count == workers
     assert reason.startswith(f"workers: {workers} (8 CPUs")
 
 
 def test_a_number_that_is_wanted_wins(tmp_path: Path) -> None:
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert plan(5, tmp_path) == (
+    assert capacity.plan(5, tmp_path) == (
         5,
         "workers: 5, as WEB_CONCURRENCY says (8 CPUs, 0.5 allowed; no memory limit)",
     )

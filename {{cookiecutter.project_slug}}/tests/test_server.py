@@ -89,9 +89,12 @@ def test_logs_requests_but_no_probes_and_no_queries(server: Server) -> None:
 def test_counts_requests_of_all_workers(server: Server) -> None:
     for _ in range(20):
         get(server.port, "/")
-    _, metrics = get(server.metrics_port, "/metrics")
     labels = '{http_request_method="GET",http_response_status_class="2xx",http_route="/"}'
-    assert f"http_server_request_duration_seconds_count{labels} 20.0" in metrics
+    expected = f"http_server_request_duration_seconds_count{labels} 20.0"
+    deadline = time.monotonic() + 5
+    # A request is counted when it has been answered, so the last one a moment later.
+    while expected not in (metrics := get(server.metrics_port, "/metrics")[1]):
+        assert time.monotonic() < deadline, metrics
     assert 'process_resident_memory_bytes{process="1"}' in metrics
     assert "{{ cookiecutter.__package_name }}_build_info{" in metrics
 

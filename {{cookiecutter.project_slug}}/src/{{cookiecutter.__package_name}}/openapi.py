@@ -5,7 +5,7 @@ from falcon{{ ".asgi" if cookiecutter.interface == "asgi" }} import Request, Res
 from msgspec import ValidationError
 from spectree.model_adapter import ModelAdapter
 
-from {{ cookiecutter.__package_name }}.problems import InvalidField, InvalidRequestError, Problem
+from {{ cookiecutter.__package_name }} import problems
 
 
 def refuse(
@@ -18,11 +18,13 @@ def refuse(
     """Answer a request that breaks a rule of its model.
 
     Raises:
-        InvalidRequestError: there is such an error.
+        problems.InvalidRequestError: there is such an error.
     """
     if error:
         errors = adapter.validation_errors(error)
-        raise InvalidRequestError([InvalidField(".".join(e["loc"]), e["msg"]) for e in errors])
+        raise problems.InvalidRequestError(
+            [problems.InvalidField(".".join(each["loc"]), each["msg"]) for each in errors]
+        )
 
 
 class Answers(spectree.Response):
@@ -30,8 +32,9 @@ class Answers(spectree.Response):
 
     def __init__(self, **models: type) -> None:
         """Take the models, such as HTTP_200=Greeting."""
-        problems = dict.fromkeys(("HTTP_400", "HTTP_411", "HTTP_413", "HTTP_415"), Problem)
-        super().__init__(**problems, HTTP_422=Problem, HTTP_500=Problem, **models)
+        for status in (400, 411, 413, 415, 422, 500):
+            models[f"HTTP_{status}"] = problems.Problem
+        super().__init__(**models)
 
     def generate_spec(self, *arguments: object) -> dict[str, dict]:
         """Give the description of the answers, problems with the media type that is theirs."""

@@ -16,6 +16,9 @@ class Protocol(ASGIProtocol):
 
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for the first request."""
+        # musl's allocator maps and unmaps what is larger than 128 KiB, and asyncio reads into twice
+        # that unless told otherwise: two system calls for each request.
+        transport.max_size = 64 * 1024
         super().connection_made(transport)
         self.worker.connections.add(self)
         self._arm_keepalive_timer()

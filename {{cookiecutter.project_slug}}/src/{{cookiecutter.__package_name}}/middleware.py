@@ -48,8 +48,8 @@ class Observer:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
-        # ASGI lets headers be an iterator, of which the application would find nothing left.
-        scope["headers"] = list(scope["headers"])
+        # ASGI lets headers be iterators, of which the application would find nothing left.
+        scope["headers"] = [tuple(header) for header in scope["headers"]]
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"")
         if not REQUEST_ID.fullmatch(request_id):

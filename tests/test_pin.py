@@ -62,7 +62,7 @@ def test_pins_to_what_was_pulled_where_no_registry_answers(bake: BakeFunction) -
     move(baked, host)
     image = f"{host}/alpine:latest"
     docker("tag", "alpine:latest", image)
-    digests = docker("image", "inspect", "--format", "{{join .RepoDigests \" \"}}", image).split()
+    digests = docker("image", "inspect", "--format", '{{join .RepoDigests " "}}', image).split()
     # the classic image store has none of what was not pulled by this name
     known = next((each.partition("@")[2] for each in digests if each.startswith(host)), "")
     outcome = "is pinned as pulled" if known else "stays unpinned"

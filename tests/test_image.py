@@ -322,7 +322,14 @@ def test_other_bases(bake: BakeFunction, base_image: str, git_config: Path, tmp_
         base_image=base_image,
         github_dependency=DEPENDENCIES.get(base_image, ""),
     )
-    baked.make("docker", GIT_CONFIG_GLOBAL=str(git_config))
+    flags = f"{os.environ['DOCKER_BUILD_FLAGS']} --no-cache-filter=trimmed --progress=plain"
+    printed = baked.make("docker", GIT_CONFIG_GLOBAL=str(git_config), DOCKER_BUILD_FLAGS=flags)
+    assert re.search(r"^#\d+ \[trimmed \d.*trim_stdlib", printed, re.MULTILINE)
+    assert "WARNING" not in printed
+    with running("other:latest", *HARDENED) as container:
+        assert container.python("import json; print(json.__file__)").endswith(
+            "/lib/python313.zip/json/__init__.pyc"
+        )
     test_runs_hardened_and_without_network("other:latest")
     saved = save("other:latest", tmp_path)
     test_layers_hold_nothing_of_the_build(saved)

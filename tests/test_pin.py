@@ -89,12 +89,12 @@ def test_leaves_it_where_no_digest_can_be_had(bake: BakeFunction, lost: dict[str
 
 
 def test_lock_pins_it_and_wheels_reads_it(bake: BakeFunction, registry: Registry) -> None:
-    baked = bake(base_image="python:3.13-slim")
+    baked = bake(base_image="python:3.13-alpine")
     move(baked, registry.host)
     digest = registry.publish("only")
     baked.make("lock")
-    assert bases(baked) == [f"{registry.host}/python:3.13-slim@{digest}"]
-    assert " for glibc and Python 3.13 on " in baked.make("wheels").splitlines()[-1]
+    assert bases(baked) == [f"{registry.host}/python:3.13-alpine@{digest}"]
+    assert " for musl and Python 3.13 on " in baked.make("wheels").splitlines()[-1]
 
 
 @pytest.mark.usefixtures("network")

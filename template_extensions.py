@@ -45,6 +45,11 @@ def dockerfile_quoted(value: str) -> str:
     return quoted(value).replace("$", "\\$")
 
 
+def hcl_quoted(value: str) -> str:
+    """Give value as a double-quoted string of HCL, where "${" and "%{" would open a template."""
+    return quoted(value).replace("${", "\\u0024{").replace("%{", "\\u0025{")
+
+
 def markdown(value: str) -> str:
     """Give value as Markdown text that renders as it was typed."""
     return _MARKDOWN_BLOCK.sub(r"\1\\", _MARKDOWN_INLINE.sub(r"\\\g<0>", value))
@@ -61,5 +66,13 @@ class AnswersExtension(Extension):
     def __init__(self, environment: Environment) -> None:
         """Register the filters in environment."""
         super().__init__(environment)
-        for function in (refuse_bad_answers, quoted, dockerfile_quoted, markdown, requirement):
+        functions = (
+            refuse_bad_answers,
+            quoted,
+            dockerfile_quoted,
+            hcl_quoted,
+            markdown,
+            requirement,
+        )
+        for function in functions:
             environment.filters[function.__name__] = function

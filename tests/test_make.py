@@ -22,7 +22,7 @@ def test_help_is_the_default(baked: Bake) -> None:
     printed = baked.make()
     phony = re.search(r"^\.PHONY: (.*)$", baked.read("Makefile"), re.MULTILINE)[1].split()
     assert [line.split()[0] for line in printed.splitlines()] == phony
-    assert {"docker", "sbom", "run", "test", "lint", "lock", "clean"} <= set(phony)
+    assert {"docker", "release", "sbom", "run", "test", "lint", "lock", "clean"} <= set(phony)
 
 
 def test_test(baked: Bake) -> None:
@@ -90,6 +90,7 @@ def test_lock_pins_a_dependency_from_git_to_a_commit(bake: BakeFunction, git_con
         "spectree",
     ]
     assert "git+" not in lock + baked.read("requirements-dev.txt")
+    assert "\n#    uv pip compile --output-file=requirements.txt --no-emit-package=" in lock
     imported = baked.run(".venv/bin/python", "-c", "import markdown_plain_text")
     assert imported.returncode == 0, imported.stderr
 

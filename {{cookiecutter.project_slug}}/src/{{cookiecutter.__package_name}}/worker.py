@@ -13,13 +13,18 @@ from {{ cookiecutter.__package_name }} import problems
 READ_SECONDS = 30
 # Connections that are idle when the worker stops stay open for so many seconds, as a client may
 # be sending a request that moment. Without this, they would hold the worker for graceful_timeout.
+# One whose body is not read stays open as long, so that the client can read the answer, unless it
+# sends more than so many bytes meanwhile.
 LINGER_SECONDS = 2
+LINGER_BYTES = 2**20
 
 
 class Protocol(ASGIProtocol):
     """A connection on which requests have to arrive within some time."""
 
     _body_timer: TimerHandle | None = None
+    _lingers = False
+    _discarded = 0
 
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for the first request."""
@@ -37,6 +42,11 @@ class Protocol(ASGIProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take data, and begin to wait for the rest of a body."""
+        if self._lingers:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self.transport.close()
+            return
         super().data_received(data)
         receiver = self._body_receiver
         if receiver and not receiver._complete and not self._body_timer:
@@ -64,6 +74,16 @@ class Protocol(ASGIProtocol):
         if status != HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.warning("Invalid request: %s", message)
         self._safe_write(problems.raw(status, message))
+
+    def _close_transport(self) -> None:
+        receiver = self._body_receiver
+        if self._closed or not receiver or receiver._complete:
+            super()._close_transport()
+            return
+        self._closed = self._lingers = True
+        self.transport.write_eof()
+        self._resume_reading()
+        self.worker.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def close_if_idle(self) -> None:
         """Close the connection, unless a request on it is being answered."""
@@ -120,12 +140,13 @@ HEAD_BYTES = 32768
 # A client has so many seconds to read the last answer before its connection is closed, unless it
 # sends more than so many bytes meanwhile.
 LINGER_SECONDS = 2
-LINGER_BYTES = 65536
+LINGER_BYTES = 2**20
 # As much as threads have with glibc. With musl it is less, and JSON that is nested deeply would end
 # the process, and not only the request.
 STACK_BYTES = 8 * 2**20
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,10})[ \t]*\r\n", re.IGNORECASE)
+_TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -136,6 +157,7 @@ class Connection(gthread.TConn):
         """Take what gunicorn gives to a connection."""
         super().__init__(*arguments)
         self.is_gone = False
+        self.is_refused = False
         self.head_is_too_long = False
         self.waits_for_body = False
         self.read_by = self.body_by = inf
@@ -171,7 +193,8 @@ class Connection(gthread.TConn):
             return self.head_is_too_long
         length = _CONTENT_LENGTH.search(data, 0, body)
         length = int(length[1]) if length else 0
-        if body + length <= len(data) or length > max_body_bytes:
+        self.is_refused = length > max_body_bytes or bool(_TRANSFER_ENCODING.search(data, 0, body))
+        if self.is_refused or body + length <= len(data):
             return True
         if _EXPECT.search(data, 0, body):
             with suppress(OSError):
@@ -255,6 +278,10 @@ class Worker(gthread.ThreadWorker):
             return super().handle(conn)
         finally:
             self._answering.discard(conn)
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        # A body that is not accepted is not waited for either.
+        return super()._keepalive_after(conn, keepalive and not conn.is_refused)
 
     def finish_request(self, conn: Connection, fs: Future) -> None:
         """Wait for the next request, or for the client to end the connection."""

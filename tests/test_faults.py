@@ -307,6 +307,8 @@ def test_slow_clients_keep_none_waiting(service: Service, record_property: Recor
         POST + b"\r\n",
         POST + b"\r\n{",
         POST + b"Expect: 100-continue\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n",
+        POST.replace(b"9000", b"9000000") + b"\r\n",
     ],
 )
 def test_unfinished_requests_take_no_thread(single: Running, data: bytes) -> None:

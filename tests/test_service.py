@@ -1,17 +1,21 @@
 """The service, running in its image, answers, logs and counts as it should."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import BakeFunction
 from images import docker
-from services import Running, Service
+from services import Running, Service, add_probe
+from support import free_port, get
 
 pytestmark = pytest.mark.image
 
@@ -162,13 +166,13 @@ def test_probes_are_not_logged_but_counted(running: Running) -> None:
     ("status", "method", "path", "body", "headers"),
     [
         (404, "GET", "/nowhere", b"", {}),
-        (404, "POST", "/nowhere", b"{}", JSON),
+        (404, "POST", "/nowhere", b"x" * 1_000_000, {}),
+        (413, "POST", "/greetings", b"x" * 1_000_000, JSON),
         (405, "POST", "/", b"", {}),
         (405, "GET", "/greetings", b"", {}),
         (400, "BREW", "/", b"", {}),
         (411, "POST", "/greetings", b"", JSON | {"Transfer_Encoding": "chunked"}),
         (413, "POST", "/greetings", b"x" * 100_001, JSON),
-        (413, "POST", "/nowhere", b"x" * 100_001, {}),
         (415, "POST", "/greetings", b"<a/>", {"Content_Type": "text/xml"}),
         (400, "POST", "/greetings", b"{", JSON),
         (400, "POST", "/greetings", b'{"name": "\xff"}', JSON),
@@ -236,7 +240,11 @@ def test_a_large_body_is_refused_before_it_comes(running: Running) -> None:
     for expect in (b"", b"Expect: 100-continue\r\n"):
         with running.connect() as connection:
             connection.sendall(head + expect + b"\r\n")
-            assert b" 413 " in connection.recv(4096)
+            received = b""
+            while b" 413 " not in received:
+                data = connection.recv(4096)
+                assert data
+                received += data
 
 
 @pytest.mark.parametrize(
@@ -351,3 +359,108 @@ def test_check_config(service: Service) -> None:
     assert bad.returncode == 1
     rule = "DRAIN_SECONDS is 'soon': it must be a number from 0 to 20\n"
     assert bad.stdout + bad.stderr == rule
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Keeps what is sent to it as OTLP over HTTP."""
+
+    def do_POST(self) -> None:  # noqa: D102
+        self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def collector() -> Iterator[ThreadingHTTPServer]:
+    """Collect on the address that containers know as their gateway."""
+    gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
+    with ThreadingHTTPServer((gateway, 0), Collector) as server:
+        server.received = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_sends_traces_to_a_collector(
+    service: Service, bake: BakeFunction, collector: ThreadingHTTPServer
+) -> None:
+    interface = service.baked.answers["interface"]
+    baked = bake(project_slug=f"traced-{interface}", interface=interface)
+    add_probe(baked)
+    makefile = baked.path / "Makefile"
+    makefile.write_text(makefile.read_text().replace("EXTRAS ?=\n", "EXTRAS ?= otel\n"))
+    baked.make("lock")
+    baked.make("docker")
+    traced = Service(baked, f"traced-{interface}:latest")
+    endpoint = f"http://{collector.server_address[0]}:{collector.server_port}"
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    given = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    body = b'{"name": "Ada"}'
+    with traced.run(
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="100", WEB_CONCURRENCY="2"
+    ) as running:
+        running.ask("/greetings", "POST", body=body, X_Request_ID="given", **JSON, **given)
+        running.ask("/greetings", "POST", body=body, X_Request_ID="made", **JSON)
+        logged = [running.wait_for(request_id=each)["trace_id"] for each in ("given", "made")]
+        assert logged[0] == trace
+        assert re.fullmatch("[0-9a-f]{32}", logged[1])
+        ids = [bytes.fromhex(each) for each in logged]
+        deadline = time.monotonic() + 10
+        while not all(each in b"".join(collector.received) for each in ids):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        spans = b"".join(collector.received)
+        assert b"POST /greetings" in spans
+        assert b"http.route" in spans
+        assert baked.answers["project_slug"].encode() in spans
+        assert not running.lines(level="error")
+    with traced.run() as running:
+        modules = json.loads(running.ask("/probe/modules")[1])
+        assert "falcon" in modules
+        assert not [name for name in modules if name.startswith(("opentelemetry", "google"))]
+
+
+def test_says_that_it_cannot_trace(service: Service) -> None:
+    """Its variables ask for traces, but the extra is not installed."""
+    with service.run(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", WEB_CONCURRENCY="2"
+    ) as running:
+        assert running.ask("/")[0].status == 200
+        (line,) = running.lines(level="warning")
+        assert line["logger"] == f"{service.package}.tracing"
+        assert "the extra otel is not installed" in line["message"]
+
+
+def test_watch_reloads_what_changes(service: Service) -> None:
+    baked, port = service.baked, free_port()
+    compose = ("docker", "compose", "--file=compose.yaml", "--file=compose.dev.yaml")
+    variables = {"PORT": str(port), "WEB_CONCURRENCY": "1"}
+    hello = baked.path / "src" / service.package / "hello.py"
+    before = hello.read_text()
+    watch = subprocess.Popen(
+        [*compose, "up", "--watch"],
+        cwd=baked.path,
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        while "Watch enabled" not in (line := watch.stdout.readline()):
+            assert line
+        threading.Thread(target=watch.stdout.read, daemon=True).start()
+        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
+        time.sleep(2)  # gunicorn looks at the files once a second, and first when it serves
+        hello.write_text(before.replace('"hi"', '"hello"'))
+        deadline = time.monotonic() + 15
+        while get(f"http://127.0.0.1:{port}/") != (200, "hello"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        hello.write_text(before)
+        watch.terminate()
+        watch.wait()
+        baked.run(*compose, "down", "--volumes", "--timeout=0", **variables)

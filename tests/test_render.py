@@ -36,6 +36,7 @@ FILES = {
     "LICENSE",
     "Makefile",
     "README.md",
+    "compose.dev.yaml",
     "compose.yaml",
     "docker-bake.hcl",
     "docker/check_wheels.py",

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import tomllib
+from pathlib import PurePath
 
 import pytest
 import yaml
@@ -68,6 +69,11 @@ def assert_hooks_find_nothing(bake: Bake) -> None:
     assert bake.run("git", "status", "--porcelain").stdout == ""
 
 
+def assert_its_own_tests_pass(bake: Bake) -> None:
+    result = bake.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_combinations_hold_every_choice() -> None:
     for name, values in CHOICES.items():
         assert {combination[name] for combination in COMBINATIONS} == set(values)
@@ -94,8 +100,7 @@ def test_hooks_find_nothing(bake_of_choices: Bake) -> None:
 
 
 def test_its_own_tests_pass(bake_of_choices: Bake) -> None:
-    result = bake_of_choices.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert_its_own_tests_pass(bake_of_choices)
 
 
 def test_longest_and_shortest_names_keep_the_format(bake: BakeFunction) -> None:
@@ -125,3 +130,10 @@ def test_license_is_the_one_chosen(bake: BakeFunction) -> None:
         project = tomllib.loads(baked.read("pyproject.toml"))["project"]
         assert project["license"] == ("LicenseRef-Proprietary" if name == "Proprietary" else name)
         assert name == "Apache-2.0" or "Copyright (c) Jane Doe\n" in baked.read("LICENSE")
+
+
+def test_its_own_tests_pass_under_the_name_of_one_of_them(bake: BakeFunction) -> None:
+    for name in FILES:
+        if name.startswith("tests/"):
+            slug = PurePath(name).stem.replace("_", "-")
+            assert_its_own_tests_pass(bake(project_slug=slug))

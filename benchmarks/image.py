@@ -2,8 +2,9 @@
 
 Usage: PYTHONPATH=tests python benchmarks/image.py [--python 3.13] [--bases BASE ...] [--note TEXT]
 
-Writes image.md, image-light.svg and image-dark.svg beside this file. All images hold the same
-versions of the same dependencies, and are built by the template's own `make docker`, so the
+Writes image.md, image-light.svg and image-dark.svg beside this file. All images hold the article's
+service with the same versions of its dependencies, but for the template's whole service, which has
+more of both. All are built by the template's own `make docker`, so the
 variables that lead a build through a network apply to each. Measured of each image:
 
 - root fs: the sizes of the regular files in `docker export` of a created container, summed up, in
@@ -149,20 +150,42 @@ def article(bases: dict[str, Base | None], work: Path, service: Path) -> list[Re
     return recipes
 
 
+def hold_article(context: Path) -> None:
+    """Replace a service by the article's: its code, its dependencies and gunicorn's defaults."""
+    shutil.rmtree(context / "src")
+    (context / "src").mkdir()
+    shutil.copy(HERE / "article" / "ex_serv.py", context / "src")
+    settings = 'bind = "0.0.0.0:8000"\nwsgi_app = "ex_serv:app"\n'
+    (context / "gunicorn.conf.py").write_text(settings, "utf-8")
+    for name, line in (
+        ("pyproject.toml", r'^    "({}).*\n'),
+        ("requirements.txt", r"^({})==.*\n(?:    .*\n)*"),
+    ):
+        path = context / name
+        further = line.format("msgspec|prometheus-client|spectree")
+        text, removed = re.subn(further, "", path.read_text("utf-8"), flags=re.MULTILINE)
+        if removed != 3:
+            raise RuntimeError(f"{name} names {removed} of the 3 dependencies to leave out")
+        path.write_text(text, "utf-8")
+
+
 def ours(work: Path, service: Path) -> list[Recipe]:
-    """Give the template's recipes: its image, and that of its stage `minimal` if it has one."""
+    """Give the template's recipes: with the article's service, so and minimal, and with its own."""
     dockerfile = (service / "Dockerfile").read_text("utf-8")
-    targets = {"this template": ()}
-    if re.search(r"^FROM .* AS minimal$", dockerfile, re.MULTILINE | re.IGNORECASE):
-        targets["this template, minimal"] = ("--build-arg=ROOT=minimal",)
     recipes = []
-    for name, flags in targets.items():
-        context = work / name
+    for name, own, flags in (
+        ("this template, the article's service", False, ()),
+        ("the same, minimal", False, ("--build-arg=ROOT=minimal",)),
+        ("this template, its whole service", True, ()),
+    ):
+        context = work / plain(name)
         shutil.copytree(service, context)
         # --no-cache keeps what cache mounts hold, so a cold build needs new ones.
         mounts = dockerfile.replace("type=cache,", f"type=cache,id={uuid.uuid4()},")
         (context / "Dockerfile").write_text(mounts, "utf-8")
-        code = next(context.glob("src/*/hello.py")).relative_to(context).as_posix()
+        if not own:
+            hold_article(context)
+        code = "src/service/hello.py" if own else "src/ex_serv.py"
         recipes.append(Recipe(name, True, ALPINE, context, Path("Makefile"), flags, code, 8000))
     return recipes
 

@@ -67,7 +67,7 @@ def test_lock_pins_every_dependency_with_hashes(bake: BakeFunction) -> None:
     baked.make("lock")
     for lock in (rendered, baked.read("requirements.txt")):
         pins = re.findall(r"^([\w-]+)==[\w.]+ \\\n    --hash=sha256:", lock, re.MULTILINE)
-        assert pins == ["falcon", "gunicorn"]
+        assert pins == ["falcon", "gunicorn", "msgspec", "prometheus-client", "spectree"]
 
 
 def test_lock_pins_a_dependency_from_git_to_a_commit(bake: BakeFunction, git_config: Path) -> None:
@@ -84,7 +84,10 @@ def test_lock_pins_a_dependency_from_git_to_a_commit(bake: BakeFunction, git_con
         "falcon",
         "gunicorn",
         "markdown",
+        "msgspec",
         "packaging",
+        "prometheus-client",
+        "spectree",
     ]
     assert "git+" not in lock + baked.read("requirements-dev.txt")
     imported = baked.run(".venv/bin/python", "-c", "import markdown_plain_text")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import Distribution, distributions
+from itertools import chain
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -57,7 +58,12 @@ def main(pyproject: Path) -> int:
     Returns:
         The exit status: 0, or 1 where a requirement is missing.
     """
-    dependencies = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    dependencies = project["dependencies"]
+    # The lock decides which extras are there.
+    extras = chain.from_iterable(project.get("optional-dependencies", {}).values())
+    present = [line for line in extras if canonicalize_name(Requirement(line).name) in installed()]
+    dependencies += present
     required, _ = walk(dependencies)
     unneeded = sorted(set(installed()) - required)
     if unneeded:

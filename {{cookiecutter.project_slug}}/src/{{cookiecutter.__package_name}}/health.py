@@ -1,16 +1,44 @@
 """What an orchestrator asks of the service."""
 
-from collections.abc import Callable, Iterable
+import mmap
+import signal
+from collections.abc import {% if cookiecutter.interface == "asgi" %}Awaitable, {% endif %}Callable, Iterable
+from types import FrameType
 
-from falcon import HTTP_SERVICE_UNAVAILABLE, MEDIA_TEXT, Request, Response
+from falcon import HTTP_SERVICE_UNAVAILABLE, MEDIA_TEXT
+{%- if cookiecutter.interface == "asgi" %}
+from falcon.asgi import Request, Response
+{%- else %}, Request, Response
+{%- endif %}
 
-Check = Callable[[], bool]
+Check = Callable[[], {{ "Awaitable[bool]" if cookiecutter.interface == "asgi" else "bool" }}]
+
+# One byte that the master process shares with the workers that it forks.
+_draining = mmap.mmap(-1, 1)
+
+
+def drain_on_sigterm(seconds: int) -> None:
+    """Make SIGTERM end readiness at once, and do what it did before only after so many seconds.
+
+    Load balancers need the time to notice; until then they go on sending requests. A second
+    SIGTERM cuts it short.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+
+    def drain(signum: int, frame: FrameType | None) -> None:
+        if _draining[0] or not seconds:
+            stop(signum, frame)
+        _draining[0] = 1
+        signal.alarm(seconds)
+
+    signal.signal(signal.SIGTERM, drain)
+    signal.signal(signal.SIGALRM, lambda _, frame: stop(signal.SIGTERM, frame))
 
 
 class Live:
     """Says that the process answers; an orchestrator restarts a service that does not."""
 
-    def on_get(self, _req: Request, resp: Response) -> None:
+    {{ cookiecutter.__async }}def on_get(self, _req: Request, resp: Response) -> None:
         """Answer 200, whatever the state of the services that this one depends on."""
         resp.content_type = MEDIA_TEXT
         resp.text = "live"
@@ -23,10 +51,13 @@ class Ready:
         """Take the checks, each of which tells whether something the service needs is there."""
         self._checks = tuple(checks)
 
-    def on_get(self, _req: Request, resp: Response) -> None:
-        """Answer 200 when every check passes, else 503."""
+    {{ cookiecutter.__async }}def on_get(self, _req: Request, resp: Response) -> None:
+        """Answer 200 when every check passes, else 503; and 503 before the service stops."""
         resp.content_type = MEDIA_TEXT
-        if all(check() for check in self._checks):
+        if _draining[0]:
+            resp.status = HTTP_SERVICE_UNAVAILABLE
+            resp.text = "draining"
+        elif all({{ "[await check() for check in self._checks]" if cookiecutter.interface == "asgi" else "check() for check in self._checks" }}):
             resp.text = "ready"
         else:
             resp.status = HTTP_SERVICE_UNAVAILABLE

@@ -5,8 +5,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes
 	--custom-compile-command "make lock"
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
+N ?= 10000
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock bench-http bench-image clean
+.PHONY: help demo test fuzz lint lock bench-http bench-image clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +18,9 @@ demo: $(VENV)/installed ## Make a service, run it (in its image, where a Docker 
 
 test: $(VENV)/installed ## Run all tests; those of images need a Docker engine
 	$(BIN)/pytest --numprocesses 2
+
+fuzz: $(VENV)/installed ## Try N sets of made-up answers (10000, half an hour), and count
+	FUZZ_EXAMPLES=$(N) $(BIN)/pytest --numprocesses 0 tests/test_fuzz.py
 
 lint: $(VENV)/installed ## Check the template's own files
 	$(BIN)/pre-commit run --all-files
@@ -33,7 +38,7 @@ bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes),
 	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .hypothesis .pytest_cache .ruff_cache
 
 $(VENV)/installed: requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)

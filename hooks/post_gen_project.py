@@ -1,7 +1,12 @@
 """Make the git repository of the new project, and say what comes next."""
 
+import shutil
 import subprocess
+from pathlib import Path
 
+# cruft writes .cruft.json, which belongs in the first commit, after this hook; and where it makes
+# two releases of the project to compare, repositories would be in its way.
+UNDER_CRUFT = "{{ '_commit' in cookiecutter }}" == "True"
 FIRST_COMMIT = (
     ("git", "init", "--quiet", "--initial-branch=main"),
     ("git", "add", "--all"),
@@ -19,10 +24,15 @@ def run(command: tuple[str, ...]) -> bool:
 
 
 def main() -> None:
-    """Commit the project unless it lies in a repository already, and print the next commands."""
-    inside = run(("git", "rev-parse", "--is-inside-work-tree"))
+    """Commit the project unless it lies in a repository already, and print the next commands.
+
+    What does not come to a commit leaves no repository.
+    """
+    repository = Path(".git")
+    inside = repository.exists() or run(("git", "rev-parse", "--is-inside-work-tree"))
     failed = None if inside else next((step for step in FIRST_COMMIT if not run(step)), None)
     if failed:
+        shutil.rmtree(repository, ignore_errors=True)
         print(f'Not committed: "{" ".join(failed[:2])}" failed. Once git is set up, run:')
         print("    git init -b main && git add -A && git commit -m 'chore: start the service'")
     print("Next:")
@@ -31,5 +41,5 @@ def main() -> None:
     print("    make run       # or serve without Docker, on http://127.0.0.1:8000")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and not UNDER_CRUFT:
     main()

@@ -16,6 +16,39 @@ MAX_SLUG_LENGTH = 50
 # The longest name that GitHub gives.
 MAX_ORGANIZATION_LENGTH = 39
 
+# The answer must not depend on the Python that asks: what any version since 3.11, the service's
+# oldest, has of these.
+KEYWORDS = {*keyword.kwlist, *keyword.softkwlist, "lazy", "type"}
+STANDARD_LIBRARY = sys.stdlib_module_names | {
+    "aifc",
+    "annotationlib",
+    "asynchat",
+    "asyncore",
+    "audioop",
+    "cgi",
+    "cgitb",
+    "chunk",
+    "compression",
+    "crypt",
+    "distutils",
+    "imghdr",
+    "imp",
+    "lib2to3",
+    "mailcap",
+    "msilib",
+    "nis",
+    "nntplib",
+    "ossaudiodev",
+    "pipes",
+    "profiling",
+    "smtpd",
+    "sndhdr",
+    "spwd",
+    "sunau",
+    "telnetlib",
+    "uu",
+    "xdrlib",
+}
 # Import names that the service's tools use, and its own folders.
 TAKEN = {
     "boolean",
@@ -116,9 +149,9 @@ def slug_rules(slug: str) -> Rules:
         yield "must be lower-case letters, digits and single hyphens, and begin with a letter"
     elif len(slug) > MAX_SLUG_LENGTH:
         yield f"must be at most {MAX_SLUG_LENGTH} characters long"
-    elif keyword.iskeyword(package) or keyword.issoftkeyword(package):
+    elif package in KEYWORDS:
         yield "must not be a Python keyword"
-    elif package in sys.stdlib_module_names:
+    elif package in STANDARD_LIBRARY:
         yield "must not be the name of a standard library module"
     elif package in TAKEN:
         yield "must not be a name that the service imports or reserves"

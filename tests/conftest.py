@@ -1,13 +1,12 @@
 """Fixtures: a service made from the template, and the servers around it."""
 
 import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from images import engine_answers
 from pytest_cookies.plugin import Cookies
 from servers import PrivateIndex, serve_git
 from services import Service, add_probe
@@ -57,10 +56,7 @@ def bake_session(cookies_session: Cookies) -> BakeFunction:
 @pytest.fixture(scope="session")
 def engine() -> None:
     """Need a Docker engine: skip without one, or fail where REQUIRE_ENGINE is set."""
-    if (
-        not shutil.which("docker")
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
+    if not engine_answers():
         reason = "no Docker engine answers `docker info`"
         if os.environ.get("REQUIRE_ENGINE"):
             pytest.fail(reason)

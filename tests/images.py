@@ -1,6 +1,7 @@
 """What the tests ask of Docker: an image's layers, and a container that runs hardened."""
 
 import json
+import shutil
 import subprocess
 import tarfile
 import time
@@ -19,6 +20,13 @@ HARDENED = (
     "--pids-limit=64",
     "--user=54321:12345",
 )
+
+
+def engine_answers() -> bool:
+    """Tell whether there is a Docker engine to build and run images."""
+    command = ["docker", "info"]
+    found = shutil.which("docker")
+    return bool(found) and not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def docker(*arguments: str, typed: str = "") -> str:

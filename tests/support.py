@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from markdown_it import MarkdownIt
 
 TEMPLATE = Path(__file__).parents[1]
 PROMPTS = {
@@ -25,6 +28,9 @@ ARTICLE_DEPENDENCY = (
     "Plain-Text-Markdown-Extention @ git+https://github.com/kostyachum/"
     "python-markdown-plain-text.git#egg=plain-text-markdown-extention"
 )
+
+
+CRUFT = (sys.executable, "-m", "cruft")
 
 
 @dataclass(frozen=True)
@@ -64,19 +70,58 @@ class Bake:
 
 
 def cookiecutter(
-    out: Path, *arguments: str, typed: str = "", **environment: str
+    out: Path,
+    *arguments: str,
+    typed: str = "",
+    python: str = sys.executable,
+    under: Sequence[str] = (),
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run cookiecutter as a user would, with a home of its own beside the output folder."""
+    """Run cookiecutter as a user would, with a home of its own beside the output folder.
+
+    Args:
+        out: the output folder.
+        arguments: what follows on the command line.
+        typed: what is typed at the prompts.
+        python: the interpreter that has cookiecutter.
+        under: a command that runs the command that follows it.
+        environment: variables to add.
+    """
     home = out.parent / "home"
     home.mkdir(exist_ok=True)
     return subprocess.run(
-        [sys.executable, "-m", "cookiecutter", "--output-dir", str(out), *arguments],
+        [*under, python, "-m", "cookiecutter", "--output-dir", str(out), *arguments],
+        cwd=home,
         env=os.environ | {"HOME": str(home), "PYTHONUTF8": "1"} | environment,
         input=typed,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         check=False,
     )
+
+
+def copy_template(folder: Path) -> None:
+    """Copy the template as it is here, but for what git ignores, into a folder."""
+    listed = git(TEMPLATE, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for path in filter(Path.exists, (TEMPLATE / name for name in listed.rstrip("\0").split("\0"))):
+        copy = folder / path.relative_to(TEMPLATE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder, which must succeed; give what it prints."""
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def commit(folder: Path, tag: str) -> None:
+    """Commit and tag all that is in a folder, in a repository that is made if need be."""
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", tag)
+    git(folder, "tag", tag)
 
 
 def free_port() -> int:
@@ -105,3 +150,11 @@ def get(
             if time.monotonic() > deadline:
                 raise
             time.sleep(pause)
+
+
+def markdown_text(source: str) -> str:
+    """Give the text that a reader of rendered CommonMark sees in the first block."""
+    block = MarkdownIt("commonmark").enable("strikethrough").parse(source)[1]
+    assert block.type == "inline"
+    assert {child.type for child in block.children} <= {"text", "text_special"}, source
+    return "".join(child.content for child in block.children)

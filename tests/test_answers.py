@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
-from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
-from support import PROMPTS, TEMPLATE, Bake, cookiecutter
+from support import PROMPTS, TEMPLATE, Bake, cookiecutter, markdown_text
 
 from template_extensions import dockerfile_quoted, markdown, quoted
 
@@ -38,14 +37,6 @@ HOSTILE = [
 ]
 
 
-def markdown_text(source: str) -> str:
-    """Give the text that a reader of rendered CommonMark sees in the first block."""
-    block = MarkdownIt("commonmark").enable("strikethrough").parse(source)[1]
-    assert block.type == "inline"
-    assert {child.type for child in block.children} <= {"text", "text_special"}, source
-    return "".join(child.content for child in block.children)
-
-
 @pytest.mark.parametrize("text", HOSTILE)
 def test_markdown_shows_what_was_typed(text: str) -> None:
     assert markdown_text(markdown(text)) == text
@@ -59,7 +50,11 @@ def test_quoted_reads_back_as_toml_and_python(text: str) -> None:
 
 
 def test_dockerfile_names_no_variable() -> None:
-    assert dockerfile_quoted('a "$b" \\') == '"a \\"\\$b\\" \\\\"'
+    assert dockerfile_quoted('a "$b"') == '"a \\"\\$b\\""'
+
+
+def test_dockerfile_parts_a_backslash_from_a_quote() -> None:
+    assert dockerfile_quoted('\\" \\ \\') == r'"\\${unset:-}\" \\ \\${unset:-}"'
 
 
 @pytest.mark.parametrize("text", HOSTILE)

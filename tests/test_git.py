@@ -35,6 +35,16 @@ def test_without_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert result.returncode == 0
     assert result.stdout.startswith('Not committed: "git commit" failed. Once git is set up, run:')
     assert result.stdout.endswith(NEXT)
+    assert not (tmp_path / "out" / "falcon-service" / ".git").exists()
+
+
+def test_what_is_printed_commits_later(tmp_path: Path) -> None:
+    result = cookiecutter(tmp_path / "out", "--no-input", str(TEMPLATE), PATH=str(tmp_path))
+    baked = Bake(tmp_path / "out" / "falcon-service", {})
+    assert baked.run("sh", "-c", result.stdout.splitlines()[1]).returncode == 0
+    assert baked.run("git", "log", "--format=%D %s").stdout == (
+        "HEAD -> main chore: start the service\n"
+    )
 
 
 def test_without_git(tmp_path: Path) -> None:

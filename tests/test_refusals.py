@@ -47,8 +47,12 @@ REFUSALS = [
     ("project_slug", "x" * 51, "must be at most 50 characters long"),
     ("project_slug", "class", KEYWORD),
     ("project_slug", "match", KEYWORD),
+    ("project_slug", "type", KEYWORD),
     ("project_slug", "json", STANDARD_LIBRARY),
     ("project_slug", "asyncio", STANDARD_LIBRARY),
+    # in Python 3.14 alone, and in Python 3.11 alone
+    ("project_slug", "compression", STANDARD_LIBRARY),
+    ("project_slug", "imp", STANDARD_LIBRARY),
     ("project_slug", "falcon", TAKEN),
     ("project_slug", "gunicorn", TAKEN),
     ("project_slug", "test", TAKEN),
@@ -135,4 +139,5 @@ def test_hook_refuses_what_a_replay_brings(tmp_path: Path) -> None:
     result = cookiecutter(out, "--replay-file", str(replay), str(TEMPLATE))
     assert result.returncode == 1
     assert result.stderr == f'author_email "jane\\"\\"\\"\\\\" {EMAIL}\n'
+    assert result.stdout == "Hook script failed (exit status: 1)\n"
     assert not (out / "other").exists()

@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from itertools import product
+from pathlib import PurePath
 
 import pytest
 import yaml
@@ -177,3 +178,10 @@ def test_license_is_the_one_chosen(bake: BakeFunction) -> None:
         project = tomllib.loads(baked.read("pyproject.toml"))["project"]
         assert project["license"] == ("LicenseRef-Proprietary" if name == "Proprietary" else name)
         assert name == "Apache-2.0" or "Copyright (c) Jane Doe\n" in baked.read("LICENSE")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("tests/")))
+def test_package_may_be_called_like_one_of_its_tests(bake: BakeFunction, name: str) -> None:
+    baked = bake(project_slug=PurePath(name).stem.replace("_", "-"))
+    result = baked.run(sys.executable, "-m", "pytest", "--collect-only")
+    assert result.returncode == 0, result.stdout + result.stderr

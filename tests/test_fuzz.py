@@ -1,0 +1,275 @@
+"""Any answers are refused in one line, or make a service that works and says what was answered."""
+
+import ast
+import contextlib
+import io
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import CodeType
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+from answers import Answers, answers
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.main import cookiecutter
+from hypothesis import HealthCheck, given, note, settings
+from images import config, docker, engine_answers
+from jinja2 import Environment
+from packaging.requirements import Requirement
+from support import PROMPTS, TEMPLATE, Bake, markdown_text
+
+BATCH = 300
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", BATCH))
+LONG = EXAMPLES > BATCH
+PARSERS = {".py": ast.parse, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".json": json.loads}
+PYTHON_M = (sys.executable, "-m")
+
+# cookiecutter compiles all templates anew for every bake.
+compile_template = Environment.compile
+compiled = {}
+
+# Asks each service whose folder is an argument.
+ASK = """
+import sys
+from falcon.testing import TestClient
+for path in sys.argv[1:]:
+    folder, _, package = path.rpartition("/")
+    sys.path.insert(0, folder)
+    create_app = __import__(package + ".app", fromlist=["create_app"]).create_app
+    for address in ("/", "/livez", "/readyz"):
+        assert TestClient(create_app()).simulate_get(address).status_code == 200, (path, address)
+    sys.path.remove(folder)
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+"""
+
+
+@cache
+def parse(suffix: str, text: str) -> Any:  # noqa: ANN401
+    """Parse a file; most files are the same in most bakes."""
+    return PARSERS[suffix](text) if suffix in PARSERS else text
+
+
+def parsed(bake: Bake, name: str) -> Any:  # noqa: ANN401
+    """Give what the parser makes of a file of a bake."""
+    return parse(Path(name).suffix, bake.read(name))
+
+
+def compile_once(environment: Environment, *source: str | None) -> CodeType:
+    """Compile a template, unless an earlier bake did."""
+    if source not in compiled:
+        compiled[source] = compile_template(environment, *source)
+    return compiled[source]
+
+
+def run_hook(script: str, cwd: str = ".") -> None:
+    """Run a rendered hook in this process, which is quicker than one of its own."""
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            runpy.run_path(script, run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                raise FailedHookException(end.code) from end
+
+
+def bake_typed(out: Path, typed: dict[str, str]) -> Bake:
+    """Bake with answers as they come from the prompts."""
+
+    def answer(name: str, default: str | list[str], *_: object) -> str:
+        return typed.get(name, default if isinstance(default, str) else default[0])
+
+    home = out.parent / ".git"  # which the hooks of the bakes do not look into
+    config = home / "config.yaml"
+    config.write_text(f"replay_dir: {home}\ncookiecutters_dir: {home}\n")
+    with (
+        mock.patch("cookiecutter.prompt.read_user_variable", answer),
+        mock.patch("cookiecutter.prompt.read_user_choice", answer),
+        mock.patch("cookiecutter.hooks.run_script", run_hook),
+        mock.patch.object(Environment, "compile", compile_once),
+    ):
+        path = cookiecutter(str(TEMPLATE), output_dir=str(out), config_file=str(config))
+    replay = json.loads((home / f"{TEMPLATE.name}.json").read_text("utf-8"))
+    return Bake(Path(path), replay["cookiecutter"])
+
+
+def labels(dockerfile: str) -> dict[str, str]:
+    """Give the labels of a Dockerfile's last stage as BuildKit reads them.
+
+    Raises:
+        AssertionError: a word is quoted in another way than in double quotes, or names a variable.
+    """
+    (lines,) = re.findall(r"^LABEL (.*(?:\\\n.*)*)\nCMD", dockerfile, re.MULTILINE)
+    pair = r'([a-z.]+)="((?:[^"\\$]|\\["$\\]|\$\{(?:unset:-|VERSION|REVISION)\})*)"'
+    assert re.fullmatch(rf"{pair}(?: \\\n +{pair})*", lines), lines
+    return {
+        name.rpartition(".")[2]: re.sub(r'\\(["$\\])|\$\{\w+(?::-)?\}', r"\1", value)
+        for name, value in re.findall(pair, lines)
+    }
+
+
+def assert_answers_read_back(bake: Bake) -> None:
+    """Parse every file, and compare what the free text has become with what was answered."""
+    for name in bake.files():
+        parsed(bake, name)
+    answer = bake.answers
+    project = parsed(bake, "pyproject.toml")["project"]
+    assert project["name"] == answer["project_slug"]
+    assert project["description"] == answer["description"]
+    author = {"name": answer["author_name"], "email": answer["author_email"]}
+    assert project["authors"] == [author]
+    requirements = [Requirement(line) for line in project["dependencies"]]
+    direct = [each for each in requirements if each.url]
+    assert len(direct) == bool(answer["github_dependency"])
+    assert all(each.url in answer["github_dependency"] for each in direct)
+    label = labels(bake.read("Dockerfile"))
+    assert label["title"] == answer["project_slug"]
+    assert label["description"] == answer["description"]
+    assert label["authors"] == f"{answer['author_name']} <{answer['author_email']}>"
+    title, description = bake.read("README.md").split("\n\n")[:2]
+    assert markdown_text(title) == answer["project_name"]
+    assert markdown_text(description) == answer["description"]
+    owner = f"Copyright (c) {answer['author_name']}\n"
+    assert answer["license"] == "Apache-2.0" or owner in bake.read("LICENSE")
+
+
+@dataclass
+class Run:
+    """What came of many answers; the bakes of the current batch lie in `folder`, by number.
+
+    `images` asks for an image of one bake of each batch.
+    """
+
+    folder: Path
+    images: bool = False
+    refused: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+    built: int = 0
+    batch: list[Bake] = field(default_factory=list)
+
+    def add(self, answers: Answers) -> None:
+        """Bake, and check all that can be checked for one bake alone.
+
+        Raises:
+            AssertionError: something does not hold; the bake is kept.
+        """
+        out = self.folder / "last"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        note(f"baked in {out}")
+        try:
+            bake = bake_typed(out, answers.given)
+        except SystemExit as refusal:
+            line = str(refusal)
+            name = line.partition(" ")[0]
+            assert name in PROMPTS, line
+            assert line.isprintable(), line
+            assert not answers.good, line
+            assert list(out.iterdir()) == []
+            self.refused[name] += 1
+            return
+        assert answers.given.items() <= bake.answers.items()
+        assert_answers_read_back(bake)
+        self.accepted += 1
+        kept = self.folder / str(self.accepted)
+        out.rename(kept)
+        self.batch.append(Bake(kept / bake.path.name, bake.answers))
+
+    def check(self) -> None:
+        """Check by the tools that start slowly what is left to check in a batch, and empty it.
+
+        Raises:
+            AssertionError: something does not hold; the bakes are kept.
+        """
+        shutil.copy(self.batch[0].path / ".pre-commit-config.yaml", self.folder)
+        # hadolint reads one configuration: what it ignores is of the base image, not of an answer
+        rules = {rule for bake in self.batch for rule in parsed(bake, ".hadolint.yaml")["ignored"]}
+        (self.folder / ".hadolint.yaml").write_text(f"ignored: {sorted(rules)}\n")
+        self.run("git", "add", "--all")
+        checked = self.run("git", "ls-files", "*/Dockerfile").splitlines()
+        assert len(checked) == len(self.batch)
+        self.run(*PYTHON_M, "pre_commit", "run", "--all-files", "--show-diff-on-failure")
+        packages = [each.path / "src" / each.answers["__package_name"] for each in self.batch]
+        self.run(sys.executable, "-c", ASK, *map(str, packages))
+        for bake in self.batch[::100]:
+            self.run(*PYTHON_M, "pytest", "-p", "no:cacheprovider", folder=bake.path)
+        if self.images:
+            self.build(next(bake for bake in self.batch if not bake.answers["github_dependency"]))
+        for bake in self.batch:
+            shutil.rmtree(bake.path.parent)
+        self.batch.clear()
+
+    def run(self, *command: str, folder: Path | None = None) -> str:
+        """Run a command in the folder, or in another; it must succeed. Give its output.
+
+        Raises:
+            AssertionError: it failed; names the bakes that it names.
+        """
+        result = subprocess.run(
+            command, cwd=folder or self.folder, capture_output=True, text=True, check=False
+        )
+        printed = result.stdout + result.stderr
+        numbers = set(re.findall(r"\b(\d+)/[a-z]", printed))
+        named = [bake for bake in self.batch if bake.path.parent.name in numbers]
+        assert result.returncode == 0, f"{named[:5]}\n{printed}"
+        return printed
+
+    def build(self, bake: Bake) -> None:
+        """Build the image of a bake, and compare its labels."""
+        image = f"fuzzed-{bake.answers['project_slug']}"
+        bake.make("docker", IMAGE=image)
+        label = config(image)["Labels"]
+        docker("image", "rm", image)
+        prefix = "org.opencontainers.image."
+        read = {name: label[prefix + name] for name in ("title", "description", "authors")}
+        assert read == {
+            "title": bake.answers["project_slug"],
+            "description": bake.answers["description"],
+            "authors": f"{bake.answers['author_name']} <{bake.answers['author_email']}>",
+        }
+        self.built += 1
+
+    def report(self) -> str:
+        """Give the counts in a few lines."""
+        fields = ", ".join(f"{name} {count}" for name, count in self.refused.most_common())
+        return (
+            f"refused {self.refused.total()}: {fields}\n"
+            f"accepted {self.accepted}\n"
+            f"images built {self.built}"
+        )
+
+
+def test_any_answers_are_refused_or_make_a_service(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # in a repository, where no service gets one of its own
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    run = Run(tmp_path, images=LONG and engine_answers())
+
+    @given(answers())
+    @settings(
+        max_examples=BATCH,
+        deadline=None,
+        derandomize=not LONG,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def example(answers: Answers) -> None:
+        run.add(answers)
+
+    for _ in range(0, EXAMPLES, BATCH):
+        example()
+        run.check()
+    with capsys.disabled():
+        print(f"\n{run.report()}")

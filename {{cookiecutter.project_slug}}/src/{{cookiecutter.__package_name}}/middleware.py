@@ -64,8 +64,8 @@ class Observer:
             nonlocal status, sent
             if event["type"] == "http.response.start":
                 status = event["status"]
-                own = [(b"x-request-id", request_id), *SECURITY_HEADERS]
-                event["headers"] = [*event["headers"], *own]
+                own = (b"x-request-id", request_id)
+                event["headers"] = [*event["headers"], own, *SECURITY_HEADERS]
             else:
                 sent += len(event.get("body", b""))
             await send(event)
@@ -106,8 +106,8 @@ class Observer:
         current.set(RequestContext(request_id, tracing.trace_id(environ)))
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: object) -> Callable:
-            own = [("X-Request-ID", request_id), *SECURITY_HEADERS]
-            return start_response(status, [*headers, *own], *exc_info)
+            own = ("X-Request-ID", request_id)
+            return start_response(status, [*headers, own, *SECURITY_HEADERS], *exc_info)
 
         return self._app(environ, start)
 {%- endif %}

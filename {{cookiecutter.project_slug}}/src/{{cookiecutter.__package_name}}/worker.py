@@ -28,9 +28,9 @@ class Protocol(ASGIProtocol):
 
     def connection_made(self, transport: Transport) -> None:
         """Begin to wait for the first request."""
-        # musl's allocator maps and unmaps what is larger than 128 KiB, and asyncio reads into twice
-        # that unless told otherwise: two system calls for each request.
-        transport.max_size = 64 * 1024
+        # asyncio reads into a new buffer of 256 KiB unless told otherwise, which musl's allocator
+        # asks the kernel for and gives back each time.
+        transport.max_size = 16 * 1024
         super().connection_made(transport)
         self.worker.connections.add(self)
         self._arm_keepalive_timer()

@@ -30,7 +30,6 @@ FORBIDDEN = re.compile(
 # official python images are built from source and have none of them.
 PACKAGED = re.compile(r"/python-wheels/|^usr/bin/pip3\.\d+$|/pip-[\d.]+\.dist-info/INSTALLER$")
 TEXT = 'Says "hi" for $HOME, c:\\temp & ünïcödé 🦅'
-TROUBLE = re.compile(r"warning|error|critical|traceback", re.IGNORECASE)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,8 @@ def test_runs_hardened_and_without_network(image: str) -> None:
         status, seconds = container.stop()
         assert status == 0
         assert seconds < 5
-        assert not TROUBLE.search(container.logs()), container.logs()
+        lines = [json.loads(line) for line in container.logs().splitlines()]
+        assert {line["level"] for line in lines} == {"info"}, lines
 
 
 def test_runs_as_its_own_user_who_can_keep_data(image: str) -> None:
@@ -133,7 +133,7 @@ def test_says_how_to_run_it(image: str) -> None:
     facts = config(image)
     assert facts["Cmd"] == ["gunicorn"]
     assert facts["StopSignal"] == "SIGTERM"
-    assert list(facts["ExposedPorts"]) == ["8000/tcp"]
+    assert sorted(facts["ExposedPorts"]) == ["8000/tcp", "9090/tcp"]
     assert "PORT=8000" in facts["Env"]
 
 
@@ -289,7 +289,8 @@ def test_change_of_the_lock_downloads_only_what_changed(
         lock.write_text(lock.read_text() + f"# {tmp_path} {change}\n")
         printed = baked.make("docker", PIP_CONFIG_FILE=str(config), BUILDKIT_PROGRESS="plain")
         assert "Successfully installed falcon-" in printed
-    assert printed.count("Using cached ") == 2
+    pins = re.findall(r"^[\w-]+==", lock.read_text(), re.MULTILINE)
+    assert printed.count("Using cached ") == len(pins)
     assert private_index.served == []
 
 

@@ -124,8 +124,8 @@ class Running(Container):
         """Give the values of its metrics, by name and labels."""
         try:
             text = self.ask("/metrics", port=9090)[1].decode()
-        except ConnectionError:  # from a worker that ended
-            return self.metrics()
+        except ConnectionError:  # the worker that was to answer has ended
+            text = self.ask("/metrics", port=9090)[1].decode()
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {series: float(value) for series, _, value in lines}
 
@@ -151,7 +151,7 @@ class Running(Container):
 
     def wait_for(self, **members: object) -> dict:
         """Wait for a line of its log that has these members."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 10
         while not (found := self.lines(**members)):
             assert time.monotonic() < deadline, self.logs()
             time.sleep(0.1)

@@ -40,19 +40,23 @@ PYTHON_M = (sys.executable, "-m")
 compile_template = Environment.compile
 compiled = {}
 
-# Asks each service whose folder is an argument.
-ASK = """
-import sys
+# Asks each service whose folder is an argument, as gunicorn serves it, in a process of its own.
+ASK = r"""
+import os, re, sys
+from importlib import import_module
 from falcon.testing import TestClient
-for path in sys.argv[1:]:
-    folder, _, package = path.rpartition("/")
-    sys.path.insert(0, folder)
-    create_app = __import__(package + ".app", fromlist=["create_app"]).create_app
-    for address in ("/", "/livez", "/readyz"):
-        assert TestClient(create_app()).simulate_get(address).status_code == 200, (path, address)
-    sys.path.remove(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
-        del sys.modules[name]
+for folder in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        sys.path.insert(0, f"{folder}/src")
+        config = open(f"{folder}/gunicorn.conf.py").read()
+        served = re.search(r'^wsgi_app = "(.+):(\w+)\(\)"', config, re.MULTILINE)
+        client = TestClient(getattr(import_module(served[1]), served[2])())
+        for path in ("/", "/livez", "/readyz"):
+            assert client.simulate_get(path).status_code == 200, (folder, path)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{folder} does not answer")
 """
 
 
@@ -157,6 +161,7 @@ class Run:
     accepted: int = 0
     built: int = 0
     batch: list[Bake] = field(default_factory=list)
+    seen: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, answers: Answers) -> None:
         """Bake, and check all that can be checked for one bake alone.
@@ -196,12 +201,15 @@ class Run:
         # hadolint reads one configuration: what it ignores is of the base image, not of an answer
         rules = {rule for bake in self.batch for rule in parsed(bake, ".hadolint.yaml")["ignored"]}
         (self.folder / ".hadolint.yaml").write_text(f"ignored: {sorted(rules)}\n")
-        self.run("git", "add", "--all")
-        checked = self.run("git", "ls-files", "*/Dockerfile").splitlines()
-        assert len(checked) == len(self.batch)
+        new = {bake.path: self.new_files(bake) for bake in self.batch}
+        listed = self.folder / ".git" / "new"
+        listed.write_text("".join(f"{path / name}\n" for path in new for name in new[path]))
+        self.run("git", "read-tree", "--empty")
+        self.run("git", "add", f"--pathspec-from-file={listed}")
         self.run(*PYTHON_M, "pre_commit", "run", "--all-files", "--show-diff-on-failure")
-        packages = [each.path / "src" / each.answers["__package_name"] for each in self.batch]
-        self.run(sys.executable, "-c", ASK, *map(str, packages))
+        code = re.compile(r"src/|gunicorn\.conf\.py")
+        changed = [str(path) for path, names in new.items() if any(map(code.match, names))]
+        self.run(sys.executable, "-c", ASK, *changed)
         for bake in self.batch[::100]:
             self.run(*PYTHON_M, "pytest", "-p", "no:cacheprovider", folder=bake.path)
         if self.images:
@@ -209,6 +217,12 @@ class Run:
         for bake in self.batch:
             shutil.rmtree(bake.path.parent)
         self.batch.clear()
+
+    def new_files(self, bake: Bake) -> list[str]:
+        """Give the files of a bake that no earlier bake had with the same content."""
+        texts = {(name, bake.read(name)) for name in bake.files()} - self.seen
+        self.seen |= texts
+        return sorted(name for name, _ in texts)
 
     def run(self, *command: str, folder: Path | None = None) -> str:
         """Run a command in the folder, or in another; it must succeed. Give its output.

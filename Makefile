@@ -1,12 +1,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 
 N ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint lock bench-image clean
+.PHONY: help demo test fuzz lint lock bench-http bench-image clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,10 +26,13 @@ lint: $(VENV)/installed ## Check the template's own files
 	$(BIN)/pre-commit run --all-files
 
 lock: $(BIN)/uv ## Pin the newest allowed tools here, and dependencies in the template
-	$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --group dev --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) --group bench --output-file benchmarks/apps/requirements.txt pyproject.toml
 	$(MAKE) $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" ./lock-template.sh
+
+bench-http: $(VENV)/installed ## Measure what a request costs, with wrk (minutes), and write benchmarks/http.md
+	PYTHONPATH=tests $(BIN)/python benchmarks/speed.py $(BENCH_FLAGS)
 
 bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes), and write benchmarks/image.md
 	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)

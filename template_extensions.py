@@ -62,6 +62,11 @@ def dockerfile_quoted(value: str) -> str:
     return '"' + "${unset:-}".join(quoted(part)[1:-1].replace("$", "\\$") for part in parts) + '"'
 
 
+def hcl_quoted(value: str) -> str:
+    """Give value as a double-quoted string of HCL, where "${" and "%{" would open a template."""
+    return quoted(value).replace("${", "\\u0024{").replace("%{", "\\u0025{")
+
+
 def markdown(value: str) -> str:
     """Give value as Markdown text that renders as it was typed."""
     return _MARKDOWN_BLOCK.sub(r"\1\\", _MARKDOWN_INLINE.sub(r"\\\g<0>", value))
@@ -125,7 +130,15 @@ class AnswersExtension(Extension):
         give_modes()
         # its log of a hook that refused the answers of a replay would be a traceback
         logging.getLogger("cookiecutter.hooks").disabled = True
-        for function in (refuse_bad_answers, quoted, dockerfile_quoted, markdown, requirement):
+        functions = (
+            refuse_bad_answers,
+            quoted,
+            dockerfile_quoted,
+            hcl_quoted,
+            markdown,
+            requirement,
+        )
+        for function in functions:
             environment.filters[function.__name__] = function
         # cruft renders two releases in one process; the next one has a module of its own
         sys.modules.pop(__name__, None)

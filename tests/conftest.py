@@ -9,7 +9,8 @@ import pytest
 from images import engine_answers
 from pytest_cookies.plugin import Cookies
 from servers import PrivateIndex, serve_git
-from support import TEMPLATE, Bake
+from services import Service, add_probe
+from support import CHOICES, TEMPLATE, Bake
 
 BakeFunction = Callable[..., Bake]
 
@@ -70,6 +71,18 @@ def network() -> Iterator[None]:
         if "--network" not in flags:
             patch.setenv("DOCKER_BUILD_FLAGS", f"{flags} --network=host")
         yield
+
+
+@pytest.fixture(scope="module", params=CHOICES["interface"])
+def service(
+    request: pytest.FixtureRequest, bake_session: BakeFunction, engine: None, network: None
+) -> Service:
+    """Give a service of either interface, whose image is built."""
+    slug = f"{request.module.__name__.removeprefix('test_')}-{request.param}"
+    baked = bake_session(project_slug=slug, interface=request.param)
+    add_probe(baked)
+    baked.make("docker")
+    return Service(baked, f"{slug}:latest")
 
 
 @pytest.fixture(scope="session")

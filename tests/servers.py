@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.server
 import io
+import json
 import os
 import re
 import subprocess
@@ -130,6 +131,34 @@ class FileIndexHandler(PrivateIndexHandler):
             if file.startswith(f"{name}-")
         ]
         self.answer(200 if links else 404, "".join(links).encode(), ("Content-Type", "text/html"))
+
+    do_HEAD = do_GET  # noqa: N815
+
+
+class Registry(http.server.ThreadingHTTPServer):
+    """A registry that has the manifest of one image, whatever that is called."""
+
+    def __init__(self) -> None:
+        """Listen on a free port."""
+        super().__init__(("127.0.0.1", 0), RegistryHandler)
+        self.host = f"127.0.0.1:{self.server_port}"
+        self.manifest = b""
+
+    def publish(self, *layers: str) -> str:
+        """Have an image with these digests as its layers; give its own digest."""
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        self.manifest = json.dumps(
+            {"schemaVersion": 2, "mediaType": kind, "layers": layers}
+        ).encode()
+        return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
+
+
+class RegistryHandler(PrivateIndexHandler):
+    """Answers for Registry."""
+
+    def do_GET(self) -> None:  # noqa: D102
+        kind = ("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+        self.answer(200, self.server.manifest, kind)
 
     do_HEAD = do_GET  # noqa: N815
 

@@ -131,7 +131,9 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def get(url: str, seconds: float = 15, pause: float = 0.1) -> tuple[int, str]:
+def get(
+    url: str | urllib.request.Request, seconds: float = 15, pause: float = 0.1
+) -> tuple[int, str]:
     """Ask until something answers, for so many seconds; give the status and the text.
 
     Between two attempts it waits for so many seconds as `pause` says.

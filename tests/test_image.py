@@ -1,7 +1,11 @@
 """The image builds in the networks that people have, runs hardened, and holds nothing else."""
 
+import base64
+import csv
+import hashlib
 import json
 import os
+import posixpath
 import re
 import ssl
 from pathlib import Path
@@ -91,7 +95,7 @@ def saved(image: str, tmp_path_factory: pytest.TempPathFactory) -> Saved:
 
 
 def test_runs_hardened_and_without_network(image: str) -> None:
-    with running(image, *HARDENED, "--network=none") as container:
+    with running(image, *HARDENED, "--network=none", "--env=DRAIN_SECONDS=0") as container:
         container.wait_until("healthy")
         assert container.ask("/") == "200 hi"
         assert container.ask("/livez") == "200 live"
@@ -158,6 +162,23 @@ def test_every_module_is_compiled(saved: Saved) -> None:
     for name in modules:
         folder, _, module = name.removesuffix(".py").rpartition("/")
         assert any(name.startswith(f"{folder}/__pycache__/{module}.cpython-") for name in names)
+
+
+def test_records_hold_the_hashes_of_stripped_libraries(saved: Saved) -> None:
+    files = {name: data for layer in saved.layers.values() for name, data in layer.items()}
+    libraries = 0
+    for name in [name for name in files if name.endswith(".dist-info/RECORD")]:
+        for path, algorithm, size in csv.reader(files[name].decode().splitlines()):
+            data = files.get(posixpath.normpath(posixpath.join(name, "../..", path)))
+            if data is None or not algorithm:
+                continue
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode()
+            assert algorithm == f"sha256={digest.rstrip('=')}", path
+            assert int(size) == len(data), path
+            if data.startswith(b"\x7fELF"):
+                libraries += 1
+                assert b".debug_info" not in data, path
+    assert libraries
 
 
 def test_is_the_same_when_it_is_built_again(plain: Bake, filled: Bake, secrets: dict) -> None:
@@ -301,7 +322,14 @@ def test_other_bases(bake: BakeFunction, base_image: str, git_config: Path, tmp_
         base_image=base_image,
         github_dependency=DEPENDENCIES.get(base_image, ""),
     )
-    baked.make("docker", GIT_CONFIG_GLOBAL=str(git_config))
+    flags = f"{os.environ['DOCKER_BUILD_FLAGS']} --no-cache-filter=trimmed --progress=plain"
+    printed = baked.make("docker", GIT_CONFIG_GLOBAL=str(git_config), DOCKER_BUILD_FLAGS=flags)
+    assert re.search(r"^#\d+ \[trimmed \d.*trim_stdlib", printed, re.MULTILINE)
+    assert "WARNING" not in printed
+    with running("other:latest", *HARDENED) as container:
+        assert container.python("import json; print(json.__file__)").endswith(
+            "/lib/python313.zip/json/__init__.pyc"
+        )
     test_runs_hardened_and_without_network("other:latest")
     saved = save("other:latest", tmp_path)
     test_layers_hold_nothing_of_the_build(saved)

@@ -1,8 +1,10 @@
 """The commands of a service's Makefile set up what they need from python3 alone."""
 
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -22,7 +24,7 @@ def test_help_is_the_default(baked: Bake) -> None:
     printed = baked.make()
     phony = re.search(r"^\.PHONY: (.*)$", baked.read("Makefile"), re.MULTILINE)[1].split()
     assert [line.split()[0] for line in printed.splitlines()] == phony
-    assert {"docker", "sbom", "run", "test", "lint", "lock", "clean"} <= set(phony)
+    assert {"docker", "release", "sbom", "run", "test", "lint", "lock", "clean"} <= set(phony)
 
 
 def test_test(baked: Bake) -> None:
@@ -43,6 +45,46 @@ def test_run_serves_until_it_is_told_to_stop(baked: Bake) -> None:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=20)
     assert time.monotonic() - started < 10
+
+
+def test_dev_reloads_and_lets_a_debugger_attach(baked: Bake) -> None:
+    baked.make(".venv/installed")
+    port, hello = free_port(), baked.path / "src" / "falcon_service" / "hello.py"
+    before = hello.read_text()
+    variables = {"PORT": str(port), "METRICS_PORT": "0"}
+    server = subprocess.Popen(
+        ["make", "dev"], cwd=baked.path, env=os.environ | variables, process_group=0
+    )
+    try:
+        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
+        time.sleep(2)  # gunicorn looks at the files once a second, and first when it serves
+        hello.write_text(before.replace('"hi"', '"hello"'))
+        deadline = time.monotonic() + 10
+        while get(f"http://127.0.0.1:{port}/") != (200, "hello"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        with socket.create_connection(("127.0.0.1", 5678), timeout=10) as debugger:
+            events = debugger.makefile("rwb")
+            # https://microsoft.github.io/debug-adapter-protocol/specification
+            for number, command in enumerate(("initialize", "attach", "configurationDone"), 1):
+                request = {"seq": number, "type": "request", "command": command}
+                data = json.dumps(request | {"arguments": {"adapterID": "test"}}).encode()
+                events.write(b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
+                events.flush()
+            seen = {}
+            # the worker is a process of its own, to which debuggers attach in turn
+            while "debugpyAttach" not in seen:
+                length = int(events.readline().split()[1])
+                events.readline()
+                message = json.loads(events.read(length))
+                seen[message.get("event") or message["command"]] = message
+        assert seen["initialize"]["success"]
+        assert seen["attach"]["success"]
+        assert seen["debugpyAttach"]["body"]["subProcessId"] != server.pid
+    finally:
+        hello.write_text(before)
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=20)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +132,7 @@ def test_lock_pins_a_dependency_from_git_to_a_commit(bake: BakeFunction, git_con
         "spectree",
     ]
     assert "git+" not in lock + baked.read("requirements-dev.txt")
+    assert "\n#    uv pip compile --output-file=requirements.txt --no-emit-package=" in lock
     imported = baked.run(".venv/bin/python", "-c", "import markdown_plain_text")
     assert imported.returncode == 0, imported.stderr
 

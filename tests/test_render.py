@@ -26,6 +26,8 @@ COMBINATIONS = [dict(zip(AXES, values, strict=True)) for values in AllPairs(list
 FILES = {
     ".dockerignore",
     ".editorconfig",
+    ".github/dependabot.yml",
+    ".github/renovate.json",
     ".github/workflows/ci.yaml",
     ".github/workflows/release.yaml",
     ".gitignore",
@@ -35,10 +37,13 @@ FILES = {
     "LICENSE",
     "Makefile",
     "README.md",
+    "compose.dev.yaml",
     "compose.yaml",
+    "docker-bake.hcl",
     "docker/check_wheels.py",
     "docker/finish_venv.py",
     "docker/healthcheck.py",
+    "docker/pin_base.py",
     "docker/sbom.py",
     "docker/trim_stdlib.py",
     "gunicorn.conf.py",
@@ -64,7 +69,13 @@ FILES = {
     "tests/test_settings.py",
 }
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
-PARSERS = {".py": ast.parse, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".json": json.loads}
+PARSERS = {
+    ".json": json.loads,
+    ".py": ast.parse,
+    ".toml": tomllib.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+}
 
 
 @pytest.fixture(
@@ -112,6 +123,32 @@ def test_hooks_find_nothing(bake_of_choices: Bake) -> None:
 def test_its_own_tests_pass(bake: BakeFunction, interface: str) -> None:
     result = bake(interface=interface).run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"), [("dependabot", "dependabot.yml"), ("renovate", "renovate.json")]
+)
+def test_configuration_of_a_bot_is_valid(bake: BakeFunction, schema: str, name: str) -> None:
+    command = ("-m", "check_jsonschema", f"--builtin-schema=vendor.{schema}", f".github/{name}")
+    result = bake().run(sys.executable, *command)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_bots_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
+    images = re.findall(r"^FROM (\S+) AS (\S+)$", bake_of_choices.read("Dockerfile"), re.MULTILINE)
+    stages = {stage for _, stage in images}
+    bases = {image for image, _ in images} - stages - {"scratch", "${ROOT}"}
+    name = bake_of_choices.answers["base_image"]
+    # Dependabot takes no variable for an image
+    assert bases == ({name, f"{name}-slim"} if name == "python:3.13" else {name})
+    renovate = json.loads(bake_of_choices.read(".github/renovate.json"))
+    [pattern] = renovate["pip-compile"]["managerFilePatterns"]
+    for lock in LOCKS & bake_of_choices.files():
+        assert re.search(pattern.strip("/"), lock)
+        # Renovate runs this command, and takes no value without "="
+        header = bake_of_choices.read(lock).splitlines()[1]
+        options = r"( --(output-file|constraints|group|no-emit-package)=\S+)+"
+        assert re.fullmatch(rf"#    uv pip compile{options} pyproject\.toml", header)
 
 
 def test_longest_and_shortest_names_keep_the_format(bake: BakeFunction) -> None:

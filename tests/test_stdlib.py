@@ -112,12 +112,21 @@ def test_comes_from_the_archive(image: str) -> None:
     assert origin.endswith(".zip/json/__init__.pyc")
 
 
-def test_stays_whole_where_it_cannot_be_trimmed(bake: BakeFunction, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "broken"),
+    [
+        ('CHECK = "', 'CHECK = "raise SystemExit(1); '),
+        ("    sources = modules", "    (stdlib / 'zzz.py').write_text('(')\n    sources = modules"),
+    ],
+    ids=["the archive does not start", "a module does not compile"],
+)
+def test_stays_whole_where_it_cannot_be_trimmed(
+    bake: BakeFunction, tmp_path: Path, line: str, broken: str
+) -> None:
     baked = bake(project_slug="untrimmed")
     script = baked.path / "docker" / "trim_stdlib.py"
     # the path keeps the engine's cache from answering for an earlier run of this test
-    failing = f'CHECK = "raise SystemExit({str(tmp_path)!r}); '
-    script.write_text(script.read_text().replace('CHECK = "', failing))
+    script.write_text(f"{script.read_text().replace(line, broken)}# {tmp_path}\n")
     printed = baked.make("docker", BUILDKIT_PROGRESS="plain")
     assert "WARNING: the standard library stays untrimmed" in printed
     with running("untrimmed:latest", *HARDENED) as container:

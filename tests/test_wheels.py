@@ -47,11 +47,7 @@ def lock(baked: Bake, pins: dict[str, list[str]]) -> None:
 def gate(baked: Bake) -> tuple[int, list[str]]:
     """Give the status of the gate, and the lines that it printed."""
     baked.make(".venv/bin/pip")
-    image = next(
-        line.removeprefix("ARG BASE_IMAGE=")
-        for line in baked.read("Dockerfile").splitlines()
-        if line.startswith("ARG BASE_IMAGE=")
-    )
+    image = baked.answers["base_image"]
     result = baked.run(".venv/bin/python", "docker/check_wheels.py", image, "3.13")
     return result.returncode, (result.stdout + result.stderr).splitlines()
 

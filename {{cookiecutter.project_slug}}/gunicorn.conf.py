@@ -20,11 +20,9 @@ logs.configure(settings)
 wsgi_app = "{{ cookiecutter.__package_name }}.app:serve()"
 bind = f"0.0.0.0:{settings.port}"
 
-# The lines of gunicorn and the access log go where configure() sent all lines; "-" only turns
-# the access log on.
+# The lines of gunicorn go where configure() sent all lines.
 logger_class = "{{ cookiecutter.__package_name }}.logs.GunicornLogger"
 loglevel = settings.log_level
-accesslog = "-"
 
 workers, reason = capacity.plan(settings.web_concurrency)
 logging.getLogger(capacity.__name__).info(reason)

@@ -8,11 +8,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from pip._vendor.packaging.requirements import Requirement
 
+# Requirements with the hashes of their files, and the same for one platform.
+Lock = list[tuple[Requirement, set[str]]]
 Pins = dict[str, set[str]]
 
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
@@ -23,21 +25,24 @@ PLATFORMS = {
 }
 
 
-def locked(path: Path) -> Iterator[tuple[Requirement, set[str]]]:
-    """Yield the requirements of a lock, each with its hashes; none where there is no such file."""
+def read(path: Path) -> Lock:
+    """Give what a file locks; nothing where there is no such file."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    for line in text.replace("\\\n", "").splitlines():
-        requirement, *hashes = re.split(r"\s+--hash=sha256:", line.strip())
-        if requirement and not requirement.startswith("#"):
-            yield Requirement(requirement), set(hashes)
+    lines = re.findall(r"^[^\s#].*", text.replace("\\\n", ""), re.M)
+    parts = [re.split(r"\s+--hash=sha256:", line.strip()) for line in lines]
+    return [(Requirement(requirement), set(hashes)) for requirement, *hashes in parts]
 
 
-def pins_for(lock: list[tuple[Requirement, set[str]]], machine: str, python: str) -> Pins:
-    """Give the pins of a lock that a machine under Linux installs, each with its hashes."""
+def pins_for(lock: Lock, machine: str, python: str) -> Pins:
+    """Give the pins of a lock that a machine under Linux installs."""
     target = {
-        **{"os_name": "posix", "platform_system": "Linux", "sys_platform": "linux"},
-        **{"platform_machine": machine, "platform_python_implementation": "CPython"},
-        **{"python_version": python, "python_full_version": f"{python}.0"},
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
     }
     return {
         f"{each.name}{each.specifier}": hashes
@@ -48,13 +53,8 @@ def pins_for(lock: list[tuple[Requirement, set[str]]], machine: str, python: str
 
 def options_for(python: str, libcs: Iterable[str], machines: Iterable[str]) -> list[str]:
     """Give the options that make pip look for wheels for these targets, whatever it runs on."""
-    names = [
-        f"{prefix}_{machine}"
-        for machine in machines
-        for libc in libcs
-        for prefix in PLATFORMS[libc]
-    ]
-    platforms = [f"--platform={name}" for name in names]
+    prefixes = [prefix for libc in libcs for prefix in PLATFORMS[libc]]
+    platforms = [f"--platform={prefix}_{machine}" for prefix in prefixes for machine in machines]
     return ["--implementation=cp", f"--python-version={python}", *platforms]
 
 
@@ -98,6 +98,15 @@ def without_wheel(pins: Pins, libc: str, machine: str, python: str) -> set[str]:
     return {pin}
 
 
+def missing(lock: Lock, libc: str, python: str) -> dict[str, list[str]]:
+    """Give the pins of a lock that have no wheel, each with the platforms that lack it."""
+    found: dict[str, list[str]] = {}
+    for platform, machine in MACHINES.items():
+        for pin in without_wheel(pins_for(lock, machine, python), libc, machine, python):
+            found.setdefault(pin, []).append(platform)
+    return found
+
+
 def main(base_image: str, python: str) -> int:
     """Print a line for each locked dependency that a base image builds from source.
 
@@ -107,32 +116,22 @@ def main(base_image: str, python: str) -> int:
     libc, other, other_image = "glibc", "musl", f"python:{python}-alpine"
     if "alpine" in base_image:
         libc, other, other_image = "musl", "glibc", f"python:{python}-slim"
-    lock = list(locked(Path("requirements.txt")))
-    for requirement, _ in (*lock, *locked(Path("requirements-git.txt"))):
+    lock = read(Path("requirements.txt"))
+    for requirement, _ in lock + read(Path("requirements-git.txt")):
         if requirement.url:
             print(f"{requirement.name} is built from source: {requirement.url}")
-    missing: dict[str, list[str]] = {}
-    for platform, machine in MACHINES.items():
-        for pin in without_wheel(pins_for(lock, machine, python), libc, machine, python):
-            missing.setdefault(pin, []).append(platform)
-    unavoidable: set[str] = set()
-    for machine in MACHINES.values():
-        pins = pins_for(lock, machine, python)
-        lacking = {pin: pins[pin] for pin in pins.keys() & missing.keys()}
-        unavoidable |= without_wheel(lacking, other, machine, python)
-    for pin, platforms in sorted(missing.items()):
-        print(
-            f"{pin} has no wheel for {libc} on {' and '.join(platforms)}:"
-            " it needs a compiler in the build stage"
-            + (
-                " unless it is pure Python; no base image avoids that"
-                if pin in unavoidable
-                else f"; {other_image} avoids that"
-            )
-        )
-    if not missing:
+    lacking = missing(lock, libc, python)
+    rest = [(each, hashes) for each, hashes in lock if f"{each.name}{each.specifier}" in lacking]
+    unavoidable = missing(rest, other, python)
+    for pin, platforms in sorted(lacking.items()):
+        advice = f"; {other_image} avoids that"
+        if pin in unavoidable:
+            advice = " unless it is pure Python; no base image avoids that"
+        where = f"{libc} on {' and '.join(platforms)}"
+        print(f"{pin} has no wheel for {where}: it needs a compiler in the build stage{advice}")
+    if not lacking:
         print(f"Every pin has a wheel for {libc} and Python {python} on {' and '.join(MACHINES)}.")
-    return 1 if missing else 0
+    return 1 if lacking else 0
 
 
 if __name__ == "__main__":

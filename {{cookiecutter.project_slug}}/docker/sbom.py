@@ -29,24 +29,18 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+# The files that tell of packages.
 READ = re.compile(
+    r"usr/lib/os-release|.*\.dist-info/(METADATA|RECORD|direct_url\.json)"
 {%- if musl %}
-    r"usr/lib/os-release|(usr/)?lib/apk/db/installed"
+    r"|(usr/)?lib/apk/db/installed"
 {%- else %}
-    r"usr/lib/os-release|var/lib/dpkg/(status|info/.*\.list)|usr/share/doc/[^/]*/copyright"
+    r"|var/lib/dpkg/(status|info/.*\.list)|usr/share/doc/[^/]*/copyright"
 {%- endif %}
-    r"|.*\.dist-info/(METADATA|RECORD|direct_url\.json)"
 {%- if not alpine %}
     r"|usr/local/include/.*/patchlevel\.h"
 {%- endif %}
 )
-{%- if not alpine %}
-# What the base image has from `make install` of CPython, which no package lists.
-FROM_SOURCE = re.compile(
-    r"usr/local/(bin/(2to3|idle|pydoc|python)|include/python3|share/man/man1/python"
-    r"|lib/(libpython3|pkgconfig/python|python3\d*\.zip|python3[^/]*/(?!site-packages/(?!README))))"
-)
-{%- endif %}
 
 # What names it, its licenses as it calls them, and the paths where it may have files.
 Package = tuple[PackageURL, Iterable[str], Iterable[str]]
@@ -55,7 +49,9 @@ Package = tuple[PackageURL, Iterable[str], Iterable[str]]
 def docker(*arguments: str) -> str:
     """Run docker and give what it printed, or end with its status."""
     result = subprocess.run(["docker", *arguments], stdout=subprocess.PIPE, text=True)  # noqa: S603, S607
-    return sys.exit(result.returncode) if result.returncode else result.stdout.strip()
+    if result.returncode:
+        sys.exit(result.returncode)
+    return result.stdout.strip()
 
 
 def read(image: str) -> tuple[set[str], dict[str, str]]:
@@ -73,9 +69,9 @@ def read(image: str) -> tuple[set[str], dict[str, str]]:
 
 
 def system_packages(texts: Mapping[str, str]) -> Iterator[Package]:
-{%- if musl %}
-    """Yield what apk has installed."""
+    """Yield what {{ "apk" if musl else "dpkg" }} has installed."""
     version = re.search(r'^VERSION_ID="?([^"\n]*)', texts["usr/lib/os-release"], re.M)[1]
+{%- if musl %}
     database = texts.get("lib/apk/db/installed") or texts["usr/lib/apk/db/installed"]
     for record in database.strip().split("\n\n"):
         fields, paths = {}, []
@@ -87,8 +83,6 @@ def system_packages(texts: Mapping[str, str]) -> Iterator[Package]:
         purl = PackageURL("apk", "alpine", fields["P"], fields["V"], about)
         yield purl, [fields["L"]], paths
 {%- else %}
-    """Yield what dpkg has installed."""
-    version = re.search(r'^VERSION_ID="?([^"\n]*)', texts["usr/lib/os-release"], re.M)[1]
     for record in texts["var/lib/dpkg/status"].strip().split("\n\n"):
         fields = message_from_string(record)
         if fields["Status"].endswith(" installed"):
@@ -120,6 +114,19 @@ def python_packages(texts: Mapping[str, str]) -> Iterator[Package]:
         yield purl, licenses, [normpath(f"{dirname(folder)}/{row[0]}") for row in rows]
 
 
+{% if not alpine -%}
+def interpreter(files: Iterable[str], texts: Mapping[str, str]) -> Iterator[Package]:
+    """Yield the CPython that the base image has from source, which no package lists."""
+    installed = re.compile(
+        r"usr/local/(bin/(2to3|idle|pydoc|python)|include/python3|share/man/man1/python|lib/("
+        r"libpython3|pkgconfig/python|python3\d*\.zip|python3[^/]*/(?!site-packages/(?!README))))"
+    )
+    for version in re.findall(r'^#define PY_VERSION\s+"(.*)"', "\n".join(texts.values()), re.M):
+        purl = PackageURL("generic", None, "python", version)
+        yield purl, ["PSF-2.0"], [path for path in files if installed.match(path)]
+
+
+{% endif -%}
 def component(package: Package, files: Iterable[str]) -> Component | None:
     """Give the component of a package, or None where the image has no file of it."""
     purl, names, paths = package[0], set(package[1]), set(package[2])
@@ -149,12 +156,7 @@ def main(image: str, out: Path) -> None:
     app = [path for path in files if path.startswith("app/")]
     service = component((purl, [label["licenses"]], app), files)
     service.type = ComponentType.APPLICATION
-    packages = [*system_packages(texts), *python_packages(texts)]
-{%- if not alpine %}
-    for version in re.findall(r'^#define PY_VERSION\s+"(.*)"', "\n".join(texts.values()), re.M):
-        paths = [path for path in files if FROM_SOURCE.match(path)]
-        packages.append((PackageURL("generic", None, "python", version), ["PSF-2.0"], paths))
-{%- endif %}
+    packages = [*system_packages(texts), *python_packages(texts){{ "" if alpine else ", *interpreter(files, texts)" }}]
     components = [made for package in packages if (made := component(package, files))]
     about = BomMetaData(component=service, timestamp=datetime.fromisoformat(facts["Created"]))
     serial = uuid5(NAMESPACE_OID, facts["Id"])

@@ -3,8 +3,8 @@
 Usage, as root in the image: python3 -I -S -B trim_stdlib.py
 
 Compiles every module into pythonXY.zip, where CPython looks before it looks into the folder
-pythonX.Y, and removes the sources. Extension modules and data stay files. Where the interpreter
-does not start from the archive, the sources stay instead, and a warning says so.
+pythonX.Y, and removes the sources. Extension modules and data stay files. Where a module does not
+compile, or the interpreter not start from the archive, the sources stay, and a warning says so.
 """
 
 import py_compile
@@ -40,7 +40,7 @@ def write(archive: Path, sources: list[Path], stdlib: Path) -> None:
             py_compile.compile(source, bytecode, doraise=True, invalidation_mode=unchecked)
             entry = zipfile.ZipInfo(f"{source.relative_to(stdlib)}c", DATE)
             target.writestr(entry, bytecode.read_bytes(), zipfile.ZIP_DEFLATED, 9)
-    bytecode.unlink()
+            bytecode.unlink()
 
 
 def main() -> None:
@@ -51,19 +51,21 @@ def main() -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     sources = modules(stdlib)
     archive = stdlib.with_name(f"python{sys.version_info.major}{sys.version_info.minor}.zip")
-    write(archive, sources, stdlib)
-    for source in sources:
-        source.rename(f"{source}.aside")
-    command = [sys.executable, "-I", "-S", "-B", "-c", CHECK]
-    check = subprocess.run(command, check=False)  # noqa: S603
-    if check.returncode:
+    aside = {source: source.with_suffix(".aside") for source in sources}
+    try:
+        write(archive, sources, stdlib)
+        for source in sources:
+            source.rename(aside[source])
+        subprocess.run([sys.executable, "-I", "-S", "-B", "-c", CHECK], check=True)  # noqa: S603
+    except (py_compile.PyCompileError, subprocess.CalledProcessError) as error:
         archive.unlink()
         for source in sources:
-            Path(f"{source}.aside").rename(source)
-        print("WARNING: the standard library stays untrimmed", file=sys.stderr)
+            if aside[source].exists():
+                aside[source].rename(source)
+        print(f"WARNING: the standard library stays untrimmed: {error}", file=sys.stderr)
         return
     for source in sources:
-        Path(f"{source}.aside").unlink()
+        aside[source].unlink()
         shutil.rmtree(source.parent / "__pycache__", ignore_errors=True)
     for folder in sorted((path for path in stdlib.rglob("*") if path.is_dir()), reverse=True):
         if folder.name != "site-packages" and not any(folder.iterdir()):

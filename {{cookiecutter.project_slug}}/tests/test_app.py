@@ -13,12 +13,13 @@ from falcon.testing import TestClient
 from {{ cookiecutter.__package_name }} import health
 from {{ cookiecutter.__package_name }}.app import create_app, describe
 from {{ cookiecutter.__package_name }}.health import Ready
+from {{ cookiecutter.__package_name }}.middleware import Observer
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 
 @pytest.fixture
 def client() -> TestClient:
-    return TestClient(create_app(Settings(max_body_bytes=100_000)))
+    return TestClient(Observer(create_app(Settings(max_body_bytes=100_000))))
 
 
 @pytest.mark.parametrize(("path", "text"), [("/", "hi"), ("/livez", "live"), ("/readyz", "ready")])

@@ -14,7 +14,7 @@ from {{ cookiecutter.__package_name }} import problems
 from {{ cookiecutter.__package_name }}.greetings import Greetings
 from {{ cookiecutter.__package_name }}.health import Live, Ready
 from {{ cookiecutter.__package_name }}.hello import Hello
-from {{ cookiecutter.__package_name }}.middleware import RequestMiddleware
+from {{ cookiecutter.__package_name }}.middleware import Guard, Observer
 from {{ cookiecutter.__package_name }}.openapi import api
 from {{ cookiecutter.__package_name }}.settings import Settings
 from {{ cookiecutter.__package_name }}.tracing import traced
@@ -34,7 +34,7 @@ def loads(text: str) -> object:
 
 def create_app(settings: Settings) -> App:
     """Give the application, with its routes."""
-    app = App(middleware=[RequestMiddleware(settings.max_body_bytes)])
+    app = App(middleware=[Guard(settings.max_body_bytes)])
     json_handler = JSONHandler(dumps=json.encode, loads=loads)
     app.req_options.media_handlers[MEDIA_JSON] = json_handler
     app.resp_options.media_handlers[MEDIA_JSON] = json_handler
@@ -55,4 +55,4 @@ def describe() -> str:
 
 def serve() -> Callable:
     """Give the application as gunicorn serves it."""
-    return traced(create_app(Settings.from_environment()))
+    return traced(Observer(create_app(Settings.from_environment())))

@@ -4,21 +4,25 @@ import json
 import logging
 import os
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime{{ ", timedelta" if cookiecutter.interface == "wsgi" }}
 
 import msgspec
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
+{%- if cookiecutter.interface == "wsgi" %}
 from gunicorn.http.message import Request
 from gunicorn.http.wsgi import Response
+{%- endif %}
 
 from {{ cookiecutter.__package_name }} import metrics
-from {{ cookiecutter.__package_name }}.context import current
+from {{ cookiecutter.__package_name }}.context import RequestContext, current
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 # What a probe asks every few seconds would hide what users ask.
 QUIET_ROUTES = {"/livez", "/readyz"}
 _STANDARD = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "taskName"}
+
+_is_json = True
 
 
 class JsonFormatter(logging.Formatter):
@@ -40,16 +44,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, separators=(",", ":"), default=str)
 
 
-def is_json(settings: Settings) -> bool:
-    """Tell whether lines are JSON; unless set otherwise they are, but on a terminal."""
-    return settings.log_format == "json" or (
+def configure(settings: Settings) -> None:
+    """Send the lines of all loggers of this process to standard output.
+
+    Lines are JSON unless set otherwise, but on a terminal.
+    """
+    global _is_json
+    _is_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not sys.stdout.isatty()
     )
-
-
-def configure(settings: Settings) -> None:
-    """Send the lines of all loggers of this process to standard output."""
-    if is_json(settings):
+    if _is_json:
         formatter = JsonFormatter()
     else:
         formatter = logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
@@ -59,15 +63,61 @@ def configure(settings: Settings) -> None:
     logging.captureWarnings(capture=True)
 
 
+def access(
+    request: RequestContext | None,
+    method: str,
+    path: str,
+    status: int,
+    sent: int,
+    seconds: float,
+    client: str,
+    forwarded_for: str,
+) -> None:
+    """Count and log a request that has been answered.
+
+    Its line does not go through `logging`, which would take more time than all else that is done
+    for a small request.
+    """
+    route = request.route if request else ""
+    metrics.observe(method, route, status, seconds)
+    if route in QUIET_ROUTES:
+        return
+    message = f"{method} {path} {status}"
+    if not _is_json:
+        logging.getLogger("gunicorn.access").info("%s %.1f ms", message, seconds * 1000)
+        return
+    line = {
+        "time": datetime.now(UTC),
+        "level": "info",
+        "logger": "gunicorn.access",
+        "message": message,
+        "request_id": request and request.request_id,
+        "trace_id": request and request.trace_id,
+        "method": method,
+        "path": path,
+        "route": route,
+        "status": status,
+        "bytes": sent,
+        "duration": seconds,
+        "client": client,
+        "forwarded_for": forwarded_for,
+    }
+    # One write a line: the lines of several processes do not mix.
+    os.write(1, msgspec.json.encode(line) + b"\n")
+
+
 class GunicornLogger(Logger):
-    """Sends gunicorn's lines where all lines go, and writes a line and metrics for a request."""
+    """Sends gunicorn's lines where all lines go{{ ", and logs the requests" if cookiecutter.interface == "wsgi" }}."""
+{%- if cookiecutter.interface == "wsgi" %}
+
+    access_log_enabled = True
+{%- endif %}
 
     def setup(self, cfg: Config) -> None:
         """Leave levels and handlers to `configure`."""
         self.cfg = cfg
-        self._json = is_json(Settings.from_environment())
-        for logger in (self.error_log, self.access_log):
-            logger.propagate = True
+        self.error_log.propagate = True
+{%- if cookiecutter.interface == "wsgi" %}
 
     def access(
         self,
@@ -76,39 +126,17 @@ class GunicornLogger(Logger):
         environ: dict[str, str],
         request_time: timedelta,
     ) -> None:
-        """Count and log a request that has been answered.
-
-        The line has no query string, in which there may be secrets. It does not go through
-        `logging`, which would take more time than all else that is done for a small request.
-        """
-        seconds = request_time.seconds + request_time.microseconds / 1e6
-        status = int(resp.status.split(None, 1)[0]) if isinstance(resp.status, str) else resp.status
-        method = environ["REQUEST_METHOD"]
+        """Log a request that has been answered, but not its query, which may hold secrets."""
         request = current.get()
         current.set(None)
-        route = request.route if request else ""
-        metrics.observe(method, route, status, seconds)
-        if route in QUIET_ROUTES:
-            return
-        path = environ["RAW_URI"].partition("?")[0]
-        if not self._json:
-            self.access_log.info("%s %s %s %.1f ms", method, path, status, seconds * 1000)
-            return
-        line = {
-            "time": datetime.now(UTC),
-            "level": "info",
-            "logger": "gunicorn.access",
-            "message": f"{method} {path} {status}",
-            "request_id": request.request_id if request else None,
-            "trace_id": request.trace_id if request else None,
-            "method": method,
-            "path": path,
-            "route": route,
-            "status": status,
-            "bytes": resp.sent,
-            "duration": seconds,
-            "client": environ["REMOTE_ADDR"],
-            "forwarded_for": environ.get("HTTP_X_FORWARDED_FOR"),
-        }
-        # One write a line: the lines of several processes do not mix.
-        os.write(sys.stdout.fileno(), msgspec.json.encode(line) + b"\n")
+        access(
+            request,
+            environ["REQUEST_METHOD"],
+            environ["RAW_URI"].partition("?")[0],
+            int(resp.status.split(None, 1)[0]),
+            resp.sent,
+            request_time.total_seconds(),
+            environ["REMOTE_ADDR"],
+            environ.get("HTTP_X_FORWARDED_FOR", ""),
+        )
+{%- endif %}

@@ -4,7 +4,7 @@ import logging
 
 import msgspec
 {% if cookiecutter.interface == "asgi" -%}
-from falcon import HTTPError, HTTPInternalServerError, HTTPUnprocessableEntity
+from falcon import HTTPError, HTTPInternalServerError, HTTPUnprocessableEntity, code_to_http_status
 from falcon.asgi import App, Request, Response
 {%- else -%}
 from falcon import (
@@ -14,6 +14,7 @@ from falcon import (
     HTTPUnprocessableEntity,
     Request,
     Response,
+    code_to_http_status,
 )
 {%- endif %}
 
@@ -62,6 +63,18 @@ def serialize(_req: Request, resp: Response, error: HTTPError) -> None:
     )
     resp.content_type = "application/problem+json"
     resp.data = msgspec.json.encode(problem)
+
+
+def raw(status: int, detail: str) -> bytes:
+    """Give the whole answer to what is no request, for which there is no response to write into."""
+    line = code_to_http_status(status)
+    problem = Problem(title=line.partition(" ")[2], status=status, detail=detail or None)
+    body = msgspec.json.encode(problem)
+    head = (
+        f"HTTP/1.1 {line}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: application/problem+json\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 {% if cookiecutter.interface == "asgi" -%}

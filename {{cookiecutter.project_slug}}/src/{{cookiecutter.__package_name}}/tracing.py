@@ -3,18 +3,18 @@
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 {% if cookiecutter.interface == "asgi" -%}
-from falcon.asgi import App, Request
+from falcon.asgi import Request
 {%- else -%}
-from falcon import App, Request
+from falcon import Request
 {%- endif %}
 
 logger = logging.getLogger(__name__)
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT = re.compile("[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile({{ "b" if cookiecutter.interface == "asgi" }}"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _current_span: Callable | None = None
 
 
@@ -28,7 +28,7 @@ def is_wanted() -> bool:
     )
 
 
-def traced(app: App) -> Callable:
+def traced(app: Callable) -> Callable:
     """Give an application that makes a span for each request, where traces are wanted."""
     if not is_wanted():
         return app
@@ -50,12 +50,21 @@ def traced(app: App) -> Callable:
     return OpenTelemetryMiddleware(app)
 
 
-def trace_id(req: Request) -> str | None:
+{% if cookiecutter.interface == "asgi" -%}
+def trace_id(headers: Mapping[bytes, bytes]) -> str | None:
     """Give the ID of the trace that a request belongs to: the caller's, or one begun here."""
     if _current_span:
         return format(_current_span().get_span_context().trace_id, "032x")
-    match = _TRACEPARENT.match(req.get_header("traceparent", default=""))
+    match = _TRACEPARENT.match(headers.get(b"traceparent", b""))
+    return match and match[1].decode()
+{%- else -%}
+def trace_id(environ: Mapping[str, str]) -> str | None:
+    """Give the ID of the trace that a request belongs to: the caller's, or one begun here."""
+    if _current_span:
+        return format(_current_span().get_span_context().trace_id, "032x")
+    match = _TRACEPARENT.match(environ.get("HTTP_TRACEPARENT", ""))
     return match and match[1]
+{%- endif %}
 
 
 def name_span(req: Request) -> None:

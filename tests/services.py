@@ -1,0 +1,204 @@
+"""A service that runs in its image, with routes that only the tests have."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+
+from images import Container, docker, running
+from support import Bake
+
+# Added to the package as the module probe; GUNICORN_CMD_ARGS cannot name an application, so
+# containers that need it run `gunicorn PACKAGE.probe:serve()`.
+PROBE = """
+import asyncio
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from {package} import app, worker
+
+worker.READ_SECONDS = int(os.environ.get("READ_SECONDS", "30"))
+kept = []
+
+
+class Probe:
+    {async_}def on_get_slow(self, req, resp):
+        {sleep}(float(req.get_param("seconds")))
+        resp.text = "slow"
+
+    {async_}def on_get_log(self, req, resp):
+        logging.getLogger("{package}.probe").info("said %s", "hi", extra={{"guest": "Ada"}})
+        logging.getLogger("library").warning("two\\nlines")
+        warnings.warn("deprecated", stacklevel=1)
+
+    {async_}def on_get_error(self, req, resp):
+        raise RuntimeError("a secret\\nof two lines")
+
+    {async_}def on_get_eat(self, req, resp):
+        kept.append(b"x" * (int(req.get_param("mib")) << 20))
+
+    {async_}def on_get_save(self, req, resp):
+        with NamedTemporaryFile(delete=False) as file:
+            file.write(b"x" * (int(req.get_param("mib")) << 20))
+
+    {async_}def on_get_modules(self, req, resp):
+        resp.media = sorted(sys.modules)
+
+
+def serve():
+    create_app = app.create_app
+
+    def create_app_with_probes(settings):
+        service = create_app(settings)
+        for name in ("slow", "log", "error", "eat", "save", "modules"):
+            service.add_route(f"/probe/{{name}}", Probe(), suffix=name)
+        return service
+
+    app.create_app = create_app_with_probes
+    return app.serve()
+"""
+
+
+def add_probe(baked: Bake) -> None:
+    """Add the routes to a service, before its image is built."""
+    package = baked.answers["__package_name"]
+    is_asgi = baked.answers["interface"] == "asgi"
+    code = PROBE.format(
+        package=package,
+        async_="async " if is_asgi else "",
+        sleep="await asyncio.sleep" if is_asgi else "time.sleep",
+    )
+    (baked.path / "src" / package / "probe.py").write_text(code)
+
+
+@dataclass(frozen=True)
+class Running(Container):
+    """A service whose container runs."""
+
+    host: str
+    port: int = 8000
+
+    def connect(self, timeout: float = 20) -> socket.socket:
+        """Connect to its port."""
+        return socket.create_connection((self.host, self.port), timeout)
+
+    def answers(self) -> bool:
+        """Tell whether it answers."""
+        try:
+            return self.ask("/livez")[0].status == 200
+        except OSError:
+            return False
+
+    def ask(
+        self, path: str, method: str = "GET", *, port: int = 0, body: bytes = b"", **headers: str
+    ) -> tuple[HTTPResponse, bytes]:
+        """Send a request; give the answer and its body. In a header's name, _ stands for -."""
+        connection = HTTPConnection(self.host, port or self.port, timeout=20)
+        try:
+            fields = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body or None, fields)
+            response = connection.getresponse()
+            return response, response.read()
+        finally:
+            connection.close()
+
+    def send(self, data: bytes) -> bytes:
+        """Send bytes on a connection of their own; give all that comes until it ends."""
+        with self.connect() as connection:
+            connection.sendall(data)
+            received = b""
+            with suppress(ConnectionResetError):
+                while data := connection.recv(65536):
+                    received += data
+            return received
+
+    def metrics(self) -> dict[str, float]:
+        """Give the values of its metrics, by name and labels."""
+        try:
+            text = self.ask("/metrics", port=9090)[1].decode()
+        except ConnectionError:  # from a worker that ended
+            return self.metrics()
+        lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {series: float(value) for series, _, value in lines}
+
+    def cpu_seconds(self) -> list[float]:
+        """Give the CPU time of each of its processes."""
+        name = "process_cpu_seconds_total{"
+        return [value for series, value in self.metrics().items() if series.startswith(name)]
+
+    def requests(self, route: str) -> float:
+        """Give the number of requests that its metrics count for a route."""
+        prefix = "http_server_request_duration_seconds_count{"
+        return sum(
+            value
+            for series, value in self.metrics().items()
+            if series.startswith(prefix) and f'http_route="{route}"' in series
+        )
+
+    def lines(self, **members: object) -> list[dict]:
+        """Give the lines of its log that have these members; each is one JSON object."""
+        lines = [json.loads(line) for line in self.logs().splitlines()]
+        assert all(isinstance(line, dict) for line in lines)
+        return [line for line in lines if members.items() <= line.items()]
+
+    def wait_for(self, **members: object) -> dict:
+        """Wait for a line of its log that has these members."""
+        deadline = time.monotonic() + 15
+        while not (found := self.lines(**members)):
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.1)
+        return found[-1]
+
+    def workers(self) -> list[int]:
+        """Give the process IDs of its workers, as the engine's host has them."""
+        rows = docker("top", self.id, "-eo", "pid,ppid").splitlines()[1:]
+        processes = [tuple(map(int, row.split())) for row in rows]
+        master = int(self.inspect("{{.State.Pid}}"))
+        return [pid for pid, parent in processes if parent == master]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service whose image is built."""
+
+    baked: Bake
+    image: str
+
+    @property
+    def package(self) -> str:
+        """The name of its package."""
+        return self.baked.answers["__package_name"]
+
+    @property
+    def is_asgi(self) -> bool:
+        """Whether its interface is ASGI."""
+        return self.baked.answers["interface"] == "asgi"
+
+    @contextmanager
+    def run(
+        self, *options: str, command: Sequence[str] = (), probe: bool = True, **environment: str
+    ) -> Iterator[Running]:
+        """Run it while the context lasts, hardened, with variables in its environment."""
+        variables = {"DRAIN_SECONDS": "0"} | environment
+        options = (*(f"--env={name}={value}" for name, value in variables.items()), *options)
+        if probe and not command:
+            command = ("gunicorn", f"{self.package}.probe:serve()")
+        with running(
+            self.image, "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", *options, command=command
+        ) as container:
+            # it has none of its own with --network=host
+            host = container.inspect("{{.NetworkSettings.IPAddress}}") or "127.0.0.1"
+            service = Running(container.id, host, int(variables.get("PORT", 8000)))
+            deadline = time.monotonic() + 20
+            while not service.answers():
+                assert time.monotonic() < deadline, service.logs()
+                time.sleep(0.1)
+            yield service

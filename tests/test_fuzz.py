@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -60,7 +60,7 @@ for folder in sys.argv[1:]:
 """
 
 
-@cache
+@lru_cache(maxsize=1000)
 def parse(suffix: str, text: str) -> Any:  # noqa: ANN401
     """Parse a file; most files are the same in most bakes."""
     return PARSERS[suffix](text) if suffix in PARSERS else text
@@ -161,7 +161,7 @@ class Run:
     accepted: int = 0
     built: int = 0
     batch: list[Bake] = field(default_factory=list)
-    seen: set[tuple[str, str]] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
 
     def add(self, answers: Answers) -> None:
         """Bake, and check all that can be checked for one bake alone.
@@ -210,8 +210,7 @@ class Run:
         code = re.compile(r"src/|gunicorn\.conf\.py")
         changed = [str(path) for path, names in new.items() if any(map(code.match, names))]
         self.run(sys.executable, "-c", ASK, *changed)
-        for bake in self.batch[::100]:
-            self.run(*PYTHON_M, "pytest", "-p", "no:cacheprovider", folder=bake.path)
+        self.run(*PYTHON_M, "pytest", "-p", "no:cacheprovider", folder=self.batch[0].path)
         if self.images:
             self.build(next(bake for bake in self.batch if not bake.answers["github_dependency"]))
         for bake in self.batch:
@@ -220,9 +219,10 @@ class Run:
 
     def new_files(self, bake: Bake) -> list[str]:
         """Give the files of a bake that no earlier bake had with the same content."""
-        texts = {(name, bake.read(name)) for name in bake.files()} - self.seen
-        self.seen |= texts
-        return sorted(name for name, _ in texts)
+        hashes = {name: hash((name, bake.read(name))) for name in bake.files()}
+        new = sorted(name for name, value in hashes.items() if value not in self.seen)
+        self.seen.update(hashes.values())
+        return new
 
     def run(self, *command: str, folder: Path | None = None) -> str:
         """Run a command in the folder, or in another; it must succeed. Give its output.

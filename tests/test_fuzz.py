@@ -118,9 +118,20 @@ def labels(dockerfile: str) -> dict[str, str]:
     pair = r'([a-z.]+)="((?:[^"\\$]|\\["$\\]|\$\{(?:unset:-|VERSION|REVISION)\})*)"'
     assert re.fullmatch(rf"{pair}(?: \\\n +{pair})*", lines), lines
     return {
-        name.rpartition(".")[2]: re.sub(r'\\(["$\\])|\$\{\w+(?::-)?\}', r"\1", value)
+        name.rpartition(".")[2]: re.sub(r'\\(["$\\])|\$\{unset:-\}', r"\1", value)
         for name, value in re.findall(pair, lines)
     }
+
+
+def annotations(bake_file: str) -> dict[str, str]:
+    """Give the annotations of a docker-bake.hcl that do not name a variable.
+
+    HCL reads these strings as JSON does, where no template is in them.
+    """
+    line = r'^    (\w+) += ("(?:[^"\\]|\\["\\]|\\u[0-9a-f]{4})*")$'
+    strings = dict(re.findall(line, bake_file, re.MULTILINE))
+    assert not re.search(r"[$%]\{", "".join(strings.values()))
+    return {name: json.loads(string) for name, string in strings.items()}
 
 
 def assert_answers_read_back(bake: Bake) -> None:
@@ -141,6 +152,8 @@ def assert_answers_read_back(bake: Bake) -> None:
     assert label["title"] == answer["project_slug"]
     assert label["description"] == answer["description"]
     assert label["authors"] == f"{answer['author_name']} <{answer['author_email']}>"
+    versions = {"version": "${VERSION}", "revision": "${REVISION}"}
+    assert annotations(bake.read("docker-bake.hcl")) | versions == label
     title, description = bake.read("README.md").split("\n\n")[:2]
     assert markdown_text(title) == answer["project_name"]
     assert markdown_text(description) == answer["description"]
@@ -207,6 +220,9 @@ class Run:
         self.run("git", "read-tree", "--empty")
         self.run("git", "add", f"--pathspec-from-file={listed}")
         self.run(*PYTHON_M, "pre_commit", "run", "--all-files", "--show-diff-on-failure")
+        for path, names in new.items():
+            if "Makefile" in names:
+                self.run("make", "--dry-run", "help", folder=path)
         code = re.compile(r"src/|gunicorn\.conf\.py")
         changed = [str(path) for path, names in new.items() if any(map(code.match, names))]
         self.run(sys.executable, "-c", ASK, *changed)

@@ -40,8 +40,8 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = folder / PROJECT
     replace(
         folder / "template_extensions.py",
-        "for function in (",
-        "for function in (str.upper, ",
+        "functions = (",
+        "functions = (str.upper, ",
     )
     append(project / "README.md", '\n## {{ "news" | upper }}\n\nThe second release.\n')
     replace(project / ".editorconfig", "root = true\n", "# The second release.\nroot = true\n")

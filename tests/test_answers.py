@@ -10,7 +10,7 @@ from conftest import BakeFunction
 from packaging.requirements import Requirement
 from support import PROMPTS, TEMPLATE, Bake, cookiecutter, markdown_text
 
-from template_extensions import dockerfile_quoted, markdown, quoted
+from template_extensions import dockerfile_quoted, hcl_quoted, markdown, quoted
 
 HOOK = runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py"))
 
@@ -55,6 +55,10 @@ def test_dockerfile_names_no_variable() -> None:
 
 def test_dockerfile_parts_a_backslash_from_a_quote() -> None:
     assert dockerfile_quoted('\\" \\ \\') == r'"\\${unset:-}\" \\ \\${unset:-}"'
+
+
+def test_hcl_opens_no_template() -> None:
+    assert hcl_quoted('a "${b}" %{c}') == r'"a \"\u0024{b}\" \u0025{c}"'
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -99,6 +99,11 @@ REFUSALS = [
     ("github_dependency", "thing @ git+https://github.com/o/r.git ; os_name", MARKER),
     ("github_dependency", "thing @ git+https://github.com/o/r.git ; __import__('os')", MARKER),
     ("github_dependency", "thing @ git+https://github.com/o/r.git ; 1 < 2 < 3", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; '1' < os_name < '3'", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; os_name is 'posix'", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; os_name == 1", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; path == 'posix'", MARKER),
+    ("github_dependency", "thing @ git+https://github.com/o/r.git ; f() == 'posix'", MARKER),
     ("github_dependency", "gunicorn @ git+https://github.com/o/r.git", "must not be gunicorn,"),
     ("github_dependency", "Falcon.Service @ git+https://github.com/o/r.git", "must not be falcon-"),
 ]

@@ -69,6 +69,71 @@ FILES = {
     "tests/test_settings.py",
 }
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
+
+# What stands in a file for some choices alone; these are the names of sets of them.
+BROUGHT = {
+    "alpine": {
+        "Dockerfile": (" python3\nRUN python3 -m venv", "ARG ROOT=", "AS minimal", "LD_PRELOAD"),
+        "Makefile": ("; a new alpine:latest", "docker minimal release", "\nminimal:"),
+        "README.md": ("`make minimal`",),
+    },
+    "python": {
+        "docker/sbom.py": (
+            "the base image's own Python",
+            "patchlevel",
+            "def interpreter(",
+            "*interpreter(",
+        ),
+    },
+    "musl": {
+        ".hadolint.yaml": ("# Alpine deletes", "DL3018"),
+        "Makefile": ("APK_REPOSITORIES",),
+        "README.md": ("`APK_REPOSITORIES`", "packages of Alpine"),
+        "docker/sbom.py": (
+            "names what apk",
+            "(usr/)?lib/apk",
+            "Yield what apk",
+            '"alpine", fields',
+        ),
+    },
+    "glibc": {
+        ".hadolint.yaml": ("# Debian deletes", "DL3008"),
+        "Makefile": ("APT_SOURCES",),
+        "README.md": ("`APT_SOURCES`", "packages of Debian"),
+        "docker/sbom.py": (
+            "names what dpkg",
+            "lib/dpkg/(status",
+            "Yield what dpkg",
+            '"debian", name',
+        ),
+    },
+    "full": {"Dockerfile": ("# Headers for", "libpq-dev", "-slim AS trimmed")},
+    "git": {
+        "Dockerfile": ("requirements-git.txt", "id=git_config"),
+        "Makefile": (
+            "GIT_CONFIG_GLOBAL",
+            "NOT_GIT := --no-emit-package=",
+            "> requirements-git.txt",
+            "--requirement requirements-git.txt",
+        ),
+        "README.md": ("`GIT_CONFIG_GLOBAL`", "pins the dependencies from git"),
+    },
+    "ssh": {
+        "Dockerfile": ("--mount=type=ssh",),
+        "Makefile": ("known_hosts", "docker: SSH", "release: SSH"),
+        "README.md": ("`SSH_AUTH_SOCK`",),
+    },
+    "musl git": {"Dockerfile": ("apk add --no-cache git",)},
+    "musl ssh": {"Dockerfile": (" openssh-client-default",)},
+    "slim git": {"Dockerfile": ("--no-install-recommends git",)},
+    "slim ssh": {"Dockerfile": (" openssh-client \\",)},
+    "dependency": {"Makefile": ("\nrequirements.txt:\n",)},
+    "wsgi": {
+        "README.md": (", of 8 threads each",),
+        "src/falcon_service/logs.py": (", and logs the requests",),
+    },
+    "proprietary": {"README.md": ("All rights reserved",)},
+}
 PARSERS = {
     ".json": json.loads,
     ".py": ast.parse,
@@ -112,6 +177,29 @@ def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) ->
         assert not re.search(r"(?<!\$)\{\{|\{%|cookiecutter", text), name
         assert text == text.strip("\n") + "\n" or name == "LICENSE", name
         assert "\n\n\n" not in text or name.endswith(".py") or name == "LICENSE", name
+
+
+def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
+    answers = bake_of_choices.answers
+    base, dependency = answers["base_image"], answers["github_dependency"]
+    made = {
+        "alpine": base == "alpine:latest",
+        "python": base != "alpine:latest",
+        "musl": "alpine" in base,
+        "glibc": "alpine" not in base,
+        "slim": base.endswith("-slim"),
+        "full": base == "python:3.13",
+        "dependency": dependency != "",
+        "git": "git+" in dependency,
+        "ssh": "git+ssh" in dependency,
+        "wsgi": answers["interface"] == "wsgi",
+        "proprietary": answers["license"] == "Proprietary",
+    }
+    for choices, files in BROUGHT.items():
+        wanted = all(made[choice] for choice in choices.split())
+        for name, texts in files.items():
+            for text in texts:
+                assert (text in bake_of_choices.read(name)) == wanted, (name, text)
 
 
 def test_hooks_find_nothing(bake_of_choices: Bake) -> None:

@@ -71,6 +71,7 @@ class Clients:
                     result = answer[9:12].decode() if data else "closed"
                 except OSError as error:
                     result = type(error).__name__
+                    self._stopped.wait(0.05)
                 if result != "200" or not self.keep or b"\r\nConnection: close" in answer:
                     stack.pop_all().close()
                     connection = None

@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 N ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint lock bench-http bench-image clean
+.PHONY: help demo test fuzz mutate lint lock bench-http bench-image clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(VENV)/installed ## Run all tests; those of images need a Docker engine
 
 fuzz: $(VENV)/installed ## Try N sets of made-up answers (10000, half an hour), and count
 	FUZZ_EXAMPLES=$(N) $(BIN)/pytest --numprocesses 0 tests/test_fuzz.py
+
+mutate: $(VENV)/installed ## Break a copy in one place at a time (hours; KIND=validators, conditionals or dockerfile)
+	PYTHONPATH=tests $(BIN)/python tests/mutate.py $(KIND)
 
 lint: $(VENV)/installed ## Check the template's own files
 	$(BIN)/pre-commit run --all-files
@@ -38,7 +41,7 @@ bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes),
 	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .hypothesis .pytest_cache .ruff_cache
+	rm -rf $(VENV) .hypothesis .mutants.json .pytest_cache .ruff_cache
 
 $(VENV)/installed: requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)

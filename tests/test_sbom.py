@@ -35,7 +35,9 @@ import json
 from importlib.metadata import distributions
 from os.path import normpath
 print(json.dumps({
-    f"{each.name.replace('_', '-')}-{each.version}".lower(): [normpath(each.locate_file(file)) for file in each.files]
+    f"{each.name.replace('_', '-')}-{each.version}".lower(): [
+        normpath(each.locate_file(file)) for file in each.files
+    ]
     for each in distributions()
 }))
 """

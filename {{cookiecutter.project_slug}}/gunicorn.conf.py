@@ -91,6 +91,11 @@ def post_fork(_server: Arbiter, worker: Worker) -> None:
     metrics.post_fork(worker, settings)
 
 
+def worker_exit(_server: Arbiter, _worker: Worker) -> None:
+    """Leave no answer of a worker half sent."""
+    metrics.worker_exit()
+
+
 def child_exit(_server: Arbiter, worker: Worker) -> None:
     """Free the worker's number."""
     metrics.child_exit(worker)

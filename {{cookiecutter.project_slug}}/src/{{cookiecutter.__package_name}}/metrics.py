@@ -39,6 +39,7 @@ _STARTING = -1
 # The number of this process.
 _number = 0
 _listener: socket.socket | None = None
+_server: "Server | None" = None
 
 
 @lru_cache(maxsize=4096)
@@ -76,6 +77,25 @@ class ServiceCollector(Collector):
         yield from families.values()
 
 
+class Handler(MetricsHandler):
+    """Answers with the metrics."""
+
+    # A scraper that sends nothing keeps no worker from its end for longer, in seconds.
+    timeout = 5
+
+
+class Server(ThreadingHTTPServer):
+    """Listens where all workers do, and ends when it has sent what it began to send."""
+
+    daemon_threads = False
+
+    def __init__(self, listener: socket.socket, registry: CollectorRegistry) -> None:
+        """Take the listener, and what to answer with."""
+        super().__init__(("", 0), Handler.factory(registry), bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+
+
 def start(settings: Settings, memory: str | None) -> None:
     """Open the port, in the master process, unless it is 0.
 
@@ -104,16 +124,21 @@ def post_fork(worker: Worker, settings: Settings) -> None:
     """Begin to count, and to answer for all workers, in a worker."""
     if not _listener:
         return
-    global _number
+    global _number, _server
     _number = worker.number
     _pids[_number] = worker.pid
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     registry.register(ServiceCollector(settings))
-    server = ThreadingHTTPServer(("", 0), MetricsHandler.factory(registry), bind_and_activate=False)
-    server.socket.close()
-    server.socket = _listener
-    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    _server = Server(_listener, registry)
+    Thread(target=_server.serve_forever, name="metrics", daemon=True).start()
+
+
+def worker_exit() -> None:
+    """End the answers that a worker has begun, before it ends."""
+    if _server:
+        _server.shutdown()
+        _server.server_close()
 
 
 def child_exit(worker: Worker) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,23 @@ from services import Service, add_probe
 from support import CHOICES, TEMPLATE, Bake
 
 BakeFunction = Callable[..., Bake]
+BAKES = pytest.StashKey[list[Bake]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make `cookies` bake this template, wherever pytest was started."""
     config.option.template = str(TEMPLATE)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    """Name the services that a failed test is about, which are kept, and their answers."""
+    report = yield
+    if report.failed:
+        shared = [value for value in item.funcargs.values() if isinstance(value, Bake)]
+        for bake in item.stash.get(BAKES, []) + shared:
+            report.sections.append((str(bake.path), str(dict(bake.answers))))
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,25 +44,27 @@ def environment() -> Iterator[None]:
         yield
 
 
-def baker(cookies: Cookies) -> BakeFunction:
-    """Give the function that bakes with the answers it is called with."""
+def baker(cookies: Cookies, node: pytest.Item | pytest.Session) -> BakeFunction:
+    """Give the function that bakes with the answers it is called with, for a test or for many."""
 
     def bake(**answers: str) -> Bake:
         result = cookies.bake(extra_context=answers)
         assert result.exit_code == 0, f"{answers} failed: {result.exception!r}"
-        return Bake(result.project_path, result.context)
+        baked = Bake(result.project_path, result.context)
+        node.stash.setdefault(BAKES, []).append(baked)
+        return baked
 
     return bake
 
 
 @pytest.fixture
-def bake(cookies: Cookies) -> BakeFunction:
-    return baker(cookies)
+def bake(request: pytest.FixtureRequest, cookies: Cookies) -> BakeFunction:
+    return baker(cookies, request.node)
 
 
 @pytest.fixture(scope="session")
-def bake_session(cookies_session: Cookies) -> BakeFunction:
-    return baker(cookies_session)
+def bake_session(request: pytest.FixtureRequest, cookies_session: Cookies) -> BakeFunction:
+    return baker(cookies_session, request.node)
 
 
 @pytest.fixture(scope="session")

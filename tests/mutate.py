@@ -50,7 +50,7 @@ STAGES = {
         ("tests/test_stdlib.py", "tests/test_pin.py", "tests/test_release.py"),
     ),
 }
-# What to run first for the conditions of a function that name no rule.
+# What else to run first than the tests of the rule that is broken.
 HINTS = {
     "is_marker": "environment or spellings",
     "direct_reference": "spellings",
@@ -165,7 +165,7 @@ def validators() -> Iterator[Mutant]:
                     where = span(source, place)
                     mutated = source[: where.start] + text + source[where.stop :]
                     ast.parse(mutated)
-                    hint = known.get(node, default)
+                    hint = " or ".join(filter(None, (known.get(node), default)))
                     yield Mutant("validators", path, node.lineno, change, mutated, path, hint)
 
 

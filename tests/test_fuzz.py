@@ -28,7 +28,9 @@ from hypothesis import HealthCheck, given, note, settings
 from images import config, docker, engine_answers
 from jinja2 import Environment
 from packaging.requirements import Requirement
-from support import PROMPTS, TEMPLATE, Bake, markdown_text
+from support import CHOICES, PROMPTS, TEMPLATE, Bake, markdown_text
+
+from template_extensions import quoted
 
 BATCH = 300
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", BATCH))
@@ -88,8 +90,8 @@ def run_hook(script: str, cwd: str = ".") -> None:
                 raise FailedHookException(end.code) from end
 
 
-def bake_typed(out: Path, typed: dict[str, str]) -> Bake:
-    """Bake with answers as they come from the prompts."""
+def bake_here(out: Path, typed: dict[str, str], arguments: dict[str, str] | None = None) -> Bake:
+    """Bake in this process with answers from the prompts, or from the command line."""
 
     def answer(name: str, default: str | list[str], *_: object) -> str:
         return typed.get(name, default if isinstance(default, str) else default[0])
@@ -103,7 +105,13 @@ def bake_typed(out: Path, typed: dict[str, str]) -> Bake:
         mock.patch("cookiecutter.hooks.run_script", run_hook),
         mock.patch.object(Environment, "compile", compile_once),
     ):
-        path = cookiecutter(str(TEMPLATE), output_dir=str(out), config_file=str(config))
+        path = cookiecutter(
+            str(TEMPLATE),
+            no_input=arguments is not None,
+            extra_context=arguments,
+            output_dir=str(out),
+            config_file=str(config),
+        )
     replay = json.loads((home / f"{TEMPLATE.name}.json").read_text("utf-8"))
     return Bake(Path(path), replay["cookiecutter"])
 
@@ -187,7 +195,7 @@ class Run:
         out.mkdir()
         note(f"baked in {out}")
         try:
-            bake = bake_typed(out, answers.given)
+            bake = bake_here(out, answers.given)
         except SystemExit as refusal:
             line = str(refusal)
             name = line.partition(" ")[0]
@@ -278,6 +286,21 @@ class Run:
             f"accepted {self.accepted}\n"
             f"images built {self.built}"
         )
+
+
+@given(answers().filter(lambda answers: answers.good))
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_argument_is_a_template(tmp_path_factory: pytest.TempPathFactory, answers: Answers) -> None:
+    folder = tmp_path_factory.mktemp("arguments")
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+    arguments = {
+        name: value if name in CHOICES else f"{{{{ {quoted(value)} }}}}"
+        for name, value in answers.given.items()
+    }
+    typed = bake_here(folder / "typed", answers.given)
+    given = bake_here(folder / "given", {}, arguments)
+    assert typed.files() == given.files()
+    assert all(typed.read(name) == given.read(name) for name in typed.files())
 
 
 def test_any_answers_are_refused_or_make_a_service(

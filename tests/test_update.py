@@ -38,12 +38,8 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy_template(folder)
         commit(folder, "v1")
     project = folder / PROJECT
-    replace(
-        folder / "template_extensions.py",
-        "functions = (",
-        "functions = (str.upper, ",
-    )
-    append(project / "README.md", '\n## {{ "news" | upper }}\n\nThe second release.\n')
+    replace(folder / "template_extensions.py", "functions = (", "functions = (str.swapcase, ")
+    append(project / "README.md", '\n## {{ "news" | swapcase }}\n\nThe second release.\n')
     replace(project / ".editorconfig", "root = true\n", "# The second release.\nroot = true\n")
     (project / "NEWS.md").write_text("The second release.\n")
     commit(folder, "v2")

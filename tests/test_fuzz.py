@@ -303,6 +303,7 @@ def test_argument_is_a_template(tmp_path_factory: pytest.TempPathFactory, answer
     assert all(typed.read(name) == given.read(name) for name in typed.files())
 
 
+@pytest.mark.slow
 def test_any_answers_are_refused_or_make_a_service(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

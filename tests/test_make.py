@@ -14,6 +14,8 @@ from conftest import BakeFunction
 from servers import PrivateIndex
 from support import ARTICLE_DEPENDENCY, Bake, free_port, get
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def baked(bake_session: BakeFunction) -> Bake:

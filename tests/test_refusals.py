@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cookiecutter.main import cookiecutter as generate
 from support import TEMPLATE, cookiecutter
 
 SLUG_FORM = "must be lower-case letters, digits and single hyphens, and begin with a letter"
@@ -111,12 +112,23 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("field", "value", "rule"), REFUSALS)
 def test_refusal(tmp_path: Path, field: str, value: str, rule: str) -> None:
+    answers = {field: value}
+    with pytest.raises(SystemExit) as refusal:
+        generate(str(TEMPLATE), None, True, answers, output_dir=str(tmp_path), default_config=True)
+    shown = json.dumps(value, ensure_ascii=not value.isprintable())
+    line = refusal.value.code
+    assert line.startswith(f"{field} {shown} {rule}")
+    assert "\n" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("field", dict.fromkeys(field for field, _, _ in REFUSALS))
+def test_refusal_on_the_command_line(tmp_path: Path, field: str) -> None:
     out = tmp_path / "out"
     out.mkdir()
+    value, rule = next(case[1:] for case in REFUSALS if case[0] == field)
     result = cookiecutter(out, "--no-input", str(TEMPLATE), f"{field}={value}")
-    shown = json.dumps(value, ensure_ascii=not value.isprintable())
-    assert result.stderr.startswith(f"{field} {shown} {rule}")
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == f"{field} {json.dumps(value)} {rule}\n"
     assert result.stdout == ""
     assert result.returncode == 1
     assert set(tmp_path.iterdir()) == {out, tmp_path / "home"}

@@ -207,6 +207,7 @@ def test_hooks_find_nothing(bake_of_choices: Bake) -> None:
 
 
 # The code depends on no other choice.
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", CHOICES["interface"])
 def test_its_own_tests_pass(bake: BakeFunction, interface: str) -> None:
     result = bake(interface=interface).run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
@@ -239,6 +240,7 @@ def test_bots_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
         assert re.fullmatch(rf"#    uv pip compile{options} pyproject\.toml", header)
 
 
+@pytest.mark.slow
 def test_longest_and_shortest_names_keep_the_format(bake: BakeFunction) -> None:
     for slug, interface in product(("x" * 50, "x"), CHOICES["interface"]):
         assert_hooks_find_nothing(bake(project_slug=slug, interface=interface))
@@ -268,6 +270,7 @@ def test_license_is_the_one_chosen(bake: BakeFunction) -> None:
         assert name == "Apache-2.0" or "Copyright (c) Jane Doe\n" in baked.read("LICENSE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("tests/")))
 def test_package_may_be_called_like_one_of_its_tests(bake: BakeFunction, name: str) -> None:
     baked = bake(project_slug=PurePath(name).stem.replace("_", "-"))

@@ -131,12 +131,14 @@ def python(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return environment_with(tmp_path / "environment", f"cookiecutter{request.param}")
 
 
+@pytest.mark.slow
 def test_versions(expected: Tree, tmp_path: Path, python: str) -> None:
     out = tmp_path / "out"
     result = cookiecutter(out, "--no-input", str(TEMPLATE), *ANSWERS, python=python)
     assert_same(expected, out, result)
 
 
+@pytest.mark.slow
 def test_older_version_is_refused(tmp_path: Path) -> None:
     python = environment_with(tmp_path / "environment", "cookiecutter==2.1.1")
     out = tmp_path / "out"

@@ -32,6 +32,7 @@ def article() -> speed.Server:
     return speed.article(Path(sys.prefix))
 
 
+@pytest.mark.slow
 def test_load(article: speed.Server) -> None:
     cores = sorted(os.sched_getaffinity(0))
     samples = speed.measure_servers(

@@ -15,6 +15,9 @@ SOURCE = "it needs a compiler in the build stage"
 NOWHERE = f"{SOURCE} unless it is pure Python; no base image avoids that"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def on_alpine(bake_session: BakeFunction) -> Bake:
     return bake_session()

@@ -36,7 +36,17 @@ from tempfile import TemporaryDirectory
 
 from images import docker
 from measures import pull_size, root_file_system, start_time
-from report import DARK, LIGHT, Figures, Row, figures_table, ratios_table, svg, table
+from report import (
+    DARK,
+    LIGHT,
+    Figures,
+    Row,
+    figures_table,
+    parts_table,
+    ratios_table,
+    svg,
+    table,
+)
 from servers import serve_git
 from support import ARTICLE_DEPENDENCY, TEMPLATE, Bake, cookiecutter
 
@@ -199,9 +209,14 @@ def measure(recipe: Recipe, work: Path) -> Figures:
         recipe.change(name)
         changed.append(recipe.build(tag))
     python = docker("run", "--rm", "--entrypoint=python3", built, "--version")
-    root, files = root_file_system(built)
-    pull = pull_size(built, work)
-    return Figures(python.removeprefix("Python "), root, pull, files, cold, *changed, math.nan)
+    return Figures(
+        python.removeprefix("Python "),
+        root_file_system(built),
+        pull_size(built, work),
+        cold,
+        *changed,
+        math.nan,
+    )
 
 
 def measure_all(recipes: list[Recipe], work: Path) -> dict[str, Figures]:
@@ -277,6 +292,10 @@ Written by `make bench-image`: the images of the article that this template grew
 {figures_table(rows)}
 
 {ratios_table(rows, f"{ALPINE}, two stages")}
+
+What takes 0.5 MB or more of a root file system, in MB:
+
+{parts_table([row for row in rows if row.name == f"{ALPINE}, two stages" or row.ours])}
 
 The engine had these bases; yours may have others under the same names.{note and f" {note}"}
 

@@ -13,18 +13,17 @@ from images import docker, running
 from support import free_port, get
 
 
-def root_file_system(image: str) -> tuple[float, int]:
-    """Give the size in MB and the number of the regular files in an image, layers flattened."""
+def root_file_system(image: str) -> dict[str, int]:
+    """Give the size in bytes of each regular file in an image, layers flattened, by its path."""
     container = docker("create", image)
     try:
         with (
             subprocess.Popen(["docker", "export", container], stdout=subprocess.PIPE) as export,
             tarfile.open(fileobj=export.stdout, mode="r|") as archive,
         ):
-            sizes = [entry.size for entry in archive if entry.isreg()]
+            return {entry.name: entry.size for entry in archive if entry.isreg()}
     finally:
         docker("rm", "--volumes", container)
-    return sum(sizes) / 1e6, len(sizes)
 
 
 def compressed_size(layer: IO[bytes]) -> int:

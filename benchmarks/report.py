@@ -1,6 +1,7 @@
 """What the benchmark of images writes: a table in Markdown and a picture in SVG."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -9,16 +10,20 @@ UNAVAILABLE = "not measured: the base image cannot be had"
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one image: sizes in MB (10^6 bytes), times in seconds."""
+    """What was measured of one image: bytes of each file, pull in MB, times in seconds."""
 
     python: str
-    root: float
+    sizes: Mapping[str, int]
     pull: float
-    files: int
     cold: float
     code: float
     dependency: float
     start: float
+
+    @property
+    def root(self) -> float:
+        """Give the size of the root file system."""
+        return sum(self.sizes.values()) / 1e6
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def figures_table(rows: Sequence[Row]) -> str:
             lines.append([name, UNAVAILABLE, *[""] * 7])
             continue
         seconds = [f"{value:.1f}" for value in (it.cold, it.code, it.dependency)]
-        sizes = [f"{it.root:.1f}", f"{it.pull:.1f}", str(it.files)]
+        sizes = [f"{it.root:.1f}", f"{it.pull:.1f}", str(len(it.sizes))]
         lines.append([name, it.python, *sizes, *seconds, f"{it.start:.2f}"])
     return table([*head, "start, s"], lines, left=2)
 
@@ -63,6 +68,37 @@ def ratios_table(rows: Sequence[Row], baseline: str) -> str:
             pairs = ((it.root, base.root), (it.pull, base.pull), (it.start, base.start))
             lines.append([row.name, *[f"{mine / other:.2f}" for mine, other in pairs]])
     return table([f"divided by {baseline}", "root fs", "pull", "start"], lines)
+
+
+def parts(sizes: Mapping[str, int]) -> Counter[str]:
+    """Sum up the bytes of the files by library, distribution and folder."""
+    summed: Counter[str] = Counter()
+    for path, size in sizes.items():
+        folder, _, name = path.rpartition("/")
+        _, installed, inside = path.partition("/site-packages/")
+        if installed:
+            part = inside.partition("/")[0].partition("-")[0]
+        elif ".so" in name and folder in {"lib", "usr/lib"}:
+            part = name.partition(".so")[0]
+        elif "lib/python3" in path:
+            part = "standard library"
+        else:
+            part = path.partition("/")[0]
+        summed[part] += size
+    return summed
+
+
+def parts_table(rows: Sequence[Row]) -> str:
+    """Give what the parts take of each row's root file system, from 0.5 MB on; largest first."""
+    columns = [(row.name, parts(row.figures.sizes)) for row in rows if row.figures]
+    largest: Counter[str] = Counter()
+    for _, column in columns:
+        largest |= column
+    shown = [part for part, size in largest.most_common() if size >= 500_000]
+    lines = [[part, *[f"{column[part] / 1e6:.2f}" for _, column in columns]] for part in shown]
+    rest = [column.total() - sum(column[part] for part in shown) for _, column in columns]
+    lines.append(["all else", *[f"{size / 1e6:.2f}" for size in rest]])
+    return table(["part", *[name for name, _ in columns]], lines)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ Usage: PYTHONPATH=tests python benchmarks/image.py [--python 3.13] [--bases BASE
 
 Writes image.md, image-light.svg and image-dark.svg beside this file. All images hold the article's
 service with the same versions of its dependencies, but for the template's whole service, which has
-more of both. All are built by the template's own `make docker`, so the
-variables that lead a build through a network apply to each. Measured of each image:
+more of both. All are built by the template's own `make docker`, so the variables that lead a build
+through a network apply to each; how it writes and compresses an image is for this template's alone,
+the article's come out as `docker build` writes them. Measured of each image:
 
 - root fs: the sizes of the regular files in `docker export` of a created container, summed up, in
   MB (10^6 bytes); a hard link counts once. `files` is the number of those files.
@@ -81,6 +82,7 @@ class Recipe:
         Bake(self.context, {}).make(
             f"--file={self.makefile}",
             "docker",
+            *(() if self.ours else ("REPRODUCIBLE=",)),
             IMAGE=tag,
             DOCKER_BUILD_FLAGS=f"{given} {shlex.join((*self.flags, *flags))}",
         )

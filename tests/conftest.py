@@ -109,8 +109,11 @@ def service(
 
 @pytest.fixture(scope="session")
 def git_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a git configuration that leads from the article's repository to one on loopback."""
-    with serve_git(tmp_path_factory.mktemp("git")) as config:
+    """Give a git configuration that leads from the article's repository to one on loopback.
+
+    It requires packaging too, which a build must not take for a tool of its own.
+    """
+    with serve_git(tmp_path_factory.mktemp("git"), "packaging") as config:
         yield config
 
 

@@ -164,19 +164,23 @@ class RegistryHandler(PrivateIndexHandler):
 
 
 @contextmanager
-def serve_git(root: Path) -> Iterator[Path]:
+def serve_git(root: Path, *requires: str) -> Iterator[Path]:
     """Serve a repository while the context lasts; give a git configuration that leads to it.
 
-    It stands in for the article's, has the same names, and needs packaging at run time as well.
+    It stands in for the article's and has the same names. It requires Markdown, which the
+    article's imports on every Python but declares for those before 3.10 alone, and what else
+    is named.
     """
     source = root / "source"
     package = source / "markdown_plain_text"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("import markdown\nimport packaging\n")
+    names = ["Markdown", *requires]
+    imports = "".join(f"import {name.lower()}\n" for name in names)
+    (package / "__init__.py").write_text(imports)
     (source / "setup.py").write_text(
         "from setuptools import setup\n"
         "setup(name='Plain-Text-Markdown-Extention', version='1.0',\n"
-        "      packages=['markdown_plain_text'], install_requires=['Markdown', 'packaging'])\n"
+        f"      packages=['markdown_plain_text'], install_requires={names})\n"
     )
     for command in (
         ("init", "--quiet", "--initial-branch=main"),

@@ -49,6 +49,23 @@ class Probe:
         with NamedTemporaryFile(delete=False) as file:
             file.write(b"x" * (int(req.get_param("mib")) << 20))
 
+    {async_}def on_get_parts(self, req, resp):
+        {async_}def parts():
+            for part in (b"one", b"", b"two"):
+                yield part
+        resp.stream = parts()
+        resp.set_header("X-Probe", "parts")
+
+    {async_}def on_head_parts(self, req, resp):
+        resp.content_length = 6
+
+    {async_}def on_get_file(self, req, resp):
+        path = Path(__file__)
+        if "{sleep}" == "time.sleep":
+            resp.set_stream(path.open("rb"), path.stat().st_size)
+        else:
+            resp.data = path.read_bytes()
+
     {async_}def on_get_modules(self, req, resp):
         resp.media = sorted(sys.modules)
 
@@ -58,7 +75,7 @@ def serve():
 
     def create_app_with_probes(settings):
         service = create_app(settings)
-        for name in ("slow", "log", "error", "eat", "save", "modules"):
+        for name in ("slow", "log", "error", "eat", "save", "parts", "file", "modules"):
             service.add_route(f"/probe/{{name}}", Probe(), suffix=name)
         return service
 

@@ -292,6 +292,21 @@ def test_other_methods(running: Running) -> None:
     assert running.ask("/", "HEAD")[0].status in {200, 405}
 
 
+def test_sends_parts_and_files_whole(service: Service, running: Running) -> None:
+    response, body = running.ask("/probe/parts")
+    assert body == b"onetwo"
+    assert response.headers["Transfer-Encoding"] == "chunked"
+    assert response.headers["X-Probe"] == "parts"
+    request = b"GET /probe/parts HTTP/1.%d\r\nHost: a\r\nConnection: close\r\n\r\n"
+    assert running.send(request % 1).endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
+    assert running.send(request % 0).endswith(b"\r\n\r\nonetwo")
+    answer = running.send(b"HEAD" + (request % 1)[3:])
+    assert b"\r\nContent-Length: 6\r\n" in answer.title()
+    assert answer.endswith(b"\r\n\r\n")
+    source = f"src/{service.package}/probe.py"
+    assert running.ask("/probe/file")[1].decode() == service.baked.read(source)
+
+
 def test_counts_every_request_of_all_workers(running: Running) -> None:
     before = running.requests("/greetings")
     for number in range(40):

@@ -127,6 +127,7 @@ from selectors import EVENT_READ
 from time import monotonic
 
 from gunicorn import util
+from gunicorn.http import wsgi
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.workers import gthread
 
@@ -320,6 +321,45 @@ class Worker(gthread.ThreadWorker):
                 conn.timeout = min(conn.timeout, deadline)
 
 
+class Response(wsgi.Response):
+    """An answer whose head leaves together with the first part of its body."""
+
+    _head = b""
+
+    def send_headers(self) -> None:
+        """Make the head; what is sent next sends it first."""
+        if not self.headers_sent:
+            fields = [f"{name}: {value}\r\n" for name, value in self.headers]
+            self._head = "".join([*self.default_headers(), *fields, "\r\n"]).encode("latin-1")
+            self.headers_sent = True
+
+    def _emit_body(self, data: bytes) -> None:
+        if self.chunked:
+            data = b"%X\r\n%s\r\n" % (len(data), data)
+        self._send(data)
+
+    def _send(self, data: bytes = b"") -> None:
+        head, self._head = self._head, b""
+        if head or data:
+            self.sock.sendall(head + data)
+
+    def write(self, arg: bytes) -> None:
+        """Send a part of the body, or the head alone where the part is empty."""
+        super().write(arg)
+        self._send()
+
+    def sendfile(self, respiter: wsgi.FileWrapper) -> bool:
+        """Have the kernel send a file, where it can."""
+        self.send_headers()
+        self._send()
+        return super().sendfile(respiter)
+
+    def close(self) -> None:
+        """Send the end of the answer."""
+        self.send_headers()
+        self._send(b"0\r\n\r\n" if self.chunked else b"")
+
+
 class Clock:
     """What gunicorn takes the time of a request from; the clock of the machine may be set."""
 
@@ -334,9 +374,10 @@ def write_error(sock: socket.socket, status: int, _reason: str, message: str) ->
     util.write_nonblock(sock, problems.raw(status, message))
 
 
-# What the worker of gunicorn makes of a connection, how it takes the time of a request, and how it
-# answers what is no request.
+# What the worker of gunicorn makes of a connection and of an answer, how it takes the time of a
+# request, and how it answers what is no request.
 gthread.TConn = Connection
+wsgi.Response = Response
 gthread.datetime = Clock
 util.write_error = write_error
 {%- endif %}

@@ -21,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.template = str(TEMPLATE)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name long values by their length: a test's name has to fit into an environment variable."""
+    is_long = isinstance(val, str | bytes) and len(val) > 100
+    return f"{len(val)}-long" if is_long else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker where they share an image or an environment."""
@@ -83,6 +89,16 @@ def engine() -> None:
         if os.environ.get("REQUIRE_ENGINE"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tools(bake_session: BakeFunction, engine: None) -> str:
+    """Give the image of what tests run beside the service."""
+    # built by the Makefile of a service, which leads a build through any network
+    baked = bake_session(project_slug="tools", base_image="python:3.13-slim")
+    flags = f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --file={TEMPLATE}/tests/tools.Dockerfile"
+    baked.make("docker", "REPRODUCIBLE=", DOCKER_BUILD_FLAGS=flags)
+    return "tools:latest"
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,10 @@ LOOKS = "hooks_find_nothing or parse or bots or test_files or choice"
 # The tests that could notice, cheapest first.
 STAGES = {
     "validators": (
-        ("tests/test_refusals.py", "tests/test_answers.py", "tests/test_situations.py"),
+        (
+            *("tests/test_refusals.py", "tests/test_answers.py", "tests/test_situations.py"),
+            *("-m", "not image"),
+        ),
         ("tests/test_render.py", "tests/test_same.py", "-k", "same or pep_508"),
     ),
     "conditionals": (

@@ -1,10 +1,7 @@
 """The service, running in its image, gets over what goes wrong around it."""
 
 import math
-import os
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import images
 import pytest
 from images import docker
 from services import Running, Service
@@ -29,17 +27,6 @@ def single(service: Service) -> Iterator[Running]:
 
 
 Record = Callable[[str, object], None]
-
-
-def tool(name: str) -> str:
-    """Give the path of a program: skip without it, or fail where REQUIRE_ENGINE is set."""
-    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if not path:
-        reason = f"{name} is not installed"
-        if os.environ.get("REQUIRE_ENGINE"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
 
 
 class Clients:
@@ -128,7 +115,7 @@ def test_answers_what_is_in_flight_when_it_stops(service: Service, record_proper
 
 
 @contextmanager
-def nginx(folder: Path, *ports: int) -> Iterator[int]:
+def nginx(tools: str, folder: Path, *ports: int) -> Iterator[int]:
     """Run nginx before servers on these ports while the context lasts; give its own port."""
     port = free_port()
     servers = "".join(f"server 127.0.0.1:{each} max_fails=0; " for each in ports)
@@ -143,19 +130,14 @@ def nginx(folder: Path, *ports: int) -> Iterator[int]:
         "  location / { proxy_pass http://service; proxy_http_version 1.1;\n"
         '   proxy_set_header Connection ""; } } }\n'
     )
-    process = subprocess.Popen(
-        [tool("nginx"), "-c", f"{folder}/nginx.conf"], stderr=subprocess.PIPE
-    )
-    try:
+    options = ("--network=host", f"--volume={folder}:{folder}")
+    with images.running(tools, *options, command=("nginx", "-c", f"{folder}/nginx.conf")):
         wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), 10)
         yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def test_loses_no_request_when_restarted_behind_a_proxy(
-    service: Service, tmp_path: Path, record_property: Record
+    service: Service, tools: str, tmp_path: Path, record_property: Record
 ) -> None:
     with ExitStack() as stack:
         containers, ports = [], []
@@ -165,7 +147,7 @@ def test_loses_no_request_when_restarted_behind_a_proxy(
                 "--network=host", WEB_CONCURRENCY="2", METRICS_PORT="0", PORT=str(ports[-1])
             )
             containers.append(stack.enter_context(run))
-        front = stack.enter_context(nginx(tmp_path, *ports))
+        front = stack.enter_context(nginx(tools, tmp_path, *ports))
         clients = stack.enter_context(Clients("127.0.0.1", front, count=8))
         for container in containers:
             time.sleep(1)
@@ -428,12 +410,12 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 """
 
 
-def test_gets_over_a_jump_of_the_clock(service: Service, tmp_path: Path) -> None:
+def test_gets_over_a_jump_of_the_clock(service: Service, tools: str, tmp_path: Path) -> None:
     """The wall clock of all its processes jumps; the monotonic clock never does."""
     source, library = tmp_path / "jump.c", tmp_path / "jump.so"
     source.write_text(JUMP)
-    compile_it = [tool("cc"), "-shared", "-fPIC", "-nostdlib", "-o", str(library), str(source)]
-    subprocess.run(compile_it, check=True)
+    compile_it = ("cc", "-shared", "-fPIC", "-nostdlib", "-o", str(library), str(source))
+    docker("run", "--rm", f"--volume={tmp_path}:{tmp_path}", tools, *compile_it)
     preload = (f"--volume={library}:/jump.so:ro", "--env=LD_PRELOAD=/jump.so")
     with service.run(*preload, WEB_CONCURRENCY="2") as running:
         workers = running.workers()

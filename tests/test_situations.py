@@ -7,13 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cookiecutter as cookiecutter_package
 import pytest
 from support import TEMPLATE, cookiecutter
 
-# Runs a command with a disk of 100 kB for its output folder, and prints what is left there.
-SMALL_DISK = (
-    'mount -t tmpfs -o size=100k none "$0" && "$@"; code=$?; ls -A "$0"; umount "$0"; exit $code'
-)
+# Makes a service, and prints what is left in the output folder.
+MAKE = "python3 -m cookiecutter --no-input -o /out /template; code=$?; ls -A /out; exit $code"
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], line: str) -> None:
@@ -47,14 +46,16 @@ def test_file_that_cannot_be_finished(tmp_path: Path) -> None:
     assert list(out.iterdir()) == [kept]
 
 
-def test_full_disk(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    namespace = ("unshare", "--map-root-user", "--mount")
-    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no mount namespace may be made here")
-    disk = (*namespace, "sh", "-c", SMALL_DISK, str(out))
-    result = cookiecutter(out, "--no-input", str(TEMPLATE), under=disk)
+@pytest.mark.image
+def test_full_disk(tools: str) -> None:
+    options = (
+        "--tmpfs=/out:size=100k",
+        f"--volume={TEMPLATE}:/template:ro",
+        f"--volume={Path(cookiecutter_package.__file__).parents[1]}:/packages:ro",
+        "--env=PYTHONPATH=/packages",
+    )
+    command = ["docker", "run", "--rm", *options, tools, "sh", "-c", MAKE]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert_one_line(result, r"Nothing is made: \[Errno 28\] No space left on device")
 
 

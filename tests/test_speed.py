@@ -2,7 +2,7 @@
 
 import os
 import re
-import shutil
+import shlex
 import subprocess
 import sys
 from argparse import Namespace
@@ -25,14 +25,18 @@ subprocess.run(burn)
 
 
 @pytest.fixture
-def article() -> speed.Server:
-    """Give the article's command, where the benchmark has what it needs."""
-    if missing := [name for name in ("taskset", "wrk") if not shutil.which(name)]:
-        pytest.skip(f"there is no {' and no '.join(missing)}")
+def article(tools: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> speed.Server:
+    """Give the article's command, and put a wrk on the path that runs in a container."""
+    wrk = tmp_path / "wrk"
+    volume = f"--volume={TEMPLATE}/benchmarks:{TEMPLATE}/benchmarks:ro"
+    run = shlex.join(["docker", "run", "--rm", "--network=host", volume, tools, "wrk"])
+    wrk.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
+    wrk.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     return speed.article(Path(sys.prefix))
 
 
-@pytest.mark.slow
+@pytest.mark.image
 def test_load(article: speed.Server) -> None:
     cores = sorted(os.sched_getaffinity(0))
     samples = speed.measure_servers(
@@ -47,6 +51,7 @@ def test_load(article: speed.Server) -> None:
         assert sample.rate * sample.p50 / 1e3 < 2 * CONNECTIONS
 
 
+@pytest.mark.image
 def test_wrong_answer(article: speed.Server) -> None:
     wrong = replace(article, paths=(JSON,))
     cores = sorted(os.sched_getaffinity(0))

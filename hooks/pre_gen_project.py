@@ -262,7 +262,7 @@ def refusal(answers: Mapping[str, str]) -> str:
         "github_dependency": lambda value: dependency_rules(value, answers["project_slug"]),
     }
     for field, value in answers.items():
-        if field.startswith("_") or not isinstance(value, str):
+        if field.startswith("_"):
             continue
         if field == "github_dependency" and not value:
             continue

@@ -46,6 +46,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests have measured."""
+    measured = [it for it in terminalreporter.getreports("passed") if it.user_properties]
+    if measured:
+        terminalreporter.section("measured")
+    for report in measured:
+        figures = ", ".join(f"{name}: {value}" for name, value in report.user_properties)
+        terminalreporter.line(f"{report.nodeid}: {figures}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> Iterator[None]:
     """Give git an identity, and leave out what a developer's shell may say about the service."""

@@ -63,6 +63,13 @@ HINTS = {
     "quoted": "quoted",
     "explain": "cannot or another or finished",
 }
+# The same by the words of a line of the Dockerfile, after those that render.
+LINE_HINTS = {
+    r"org\.opencontainers|VERSION|REVISION": "labels",
+    r"apt|trimmed|pip uninstall": "other_bases",
+    r"packages|minimal": "minimal",
+    r"PORT|EXPOSE|VOLUME|STOPSIGNAL|USER|CMD|HEALTHCHECK|WORKDIR|PYTHON": "own_user or says or port",
+}
 
 CONDITION = re.compile(r"(\{%-?\s*(?:el)?if\s+)(.+?)(\s*-?%\})")
 SET = re.compile(r"(\{%-?\s*set\s+\w+\s*=\s*)(.+?)(\s*-?%\})")
@@ -213,7 +220,8 @@ def dockerfile() -> Iterator[Mutant]:
             kept[after] = lines[after].replace("&& ", "", 1) if first else lines[after]
         text = "\n".join(each for each in kept if each is not None) + "\n"
         change = f"without `{line.strip().rstrip(chr(92)).rstrip()}`"
-        yield Mutant("dockerfile", DOCKERFILE, number + 1, change, text, DOCKERFILE)
+        hint = next((tests for words, tests in LINE_HINTS.items() if re.search(words, line)), "")
+        yield Mutant("dockerfile", DOCKERFILE, number + 1, change, text, DOCKERFILE, hint)
 
 
 KINDS = {each.__name__: each for each in (validators, conditionals, dockerfile)}
@@ -255,7 +263,9 @@ def try_out(mutant: Mutant, folder: Path) -> str:
     (folder / mutant.renamed).write_text(mutant.text, "utf-8")
     stages = STAGES[mutant.kind]
     if mutant.hint:
-        stages = ((*stages[0], "-k", mutant.hint), *stages)
+        # the tests of images come after those that render, which are quicker than any one of them
+        first = int(mutant.kind == "dockerfile")
+        stages = (*stages[:first], (*stages[first], "-k", mutant.hint), *stages[first:])
     try:
         return next(filter(None, (noticed(folder, stage) for stage in stages)), "")
     finally:

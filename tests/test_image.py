@@ -134,7 +134,8 @@ def test_says_how_to_run_it(image: str) -> None:
     assert facts["Cmd"] == ["gunicorn"]
     assert facts["StopSignal"] == "SIGTERM"
     assert sorted(facts["ExposedPorts"]) == ["8000/tcp", "9090/tcp"]
-    assert "PORT=8000" in facts["Env"]
+    assert facts["WorkingDir"] == "/app"
+    assert {"PORT=8000", "PYTHONUNBUFFERED=1"} <= set(facts["Env"])
 
 
 def test_layers_hold_nothing_of_the_build(saved: Saved) -> None:

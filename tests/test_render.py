@@ -134,6 +134,13 @@ BROUGHT = {
     },
     "proprietary": {"README.md": ("All rights reserved",)},
 }
+# What leads a command of a build through a network: secrets by their IDs, a cache, and SSH.
+LEADS = {
+    "apk add": {"apk_repositories", "ca"},
+    "apt-get": {"apt_sources", "ca"},
+    "pip install": {"ca", "cache", "netrc", "pip_config", "pip_index_url"},
+    "source=requirements-git.txt": {"git_config"},
+}
 PARSERS = {
     ".json": json.loads,
     ".py": ast.parse,
@@ -200,6 +207,19 @@ def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
         for name, texts in files.items():
             for text in texts:
                 assert (text in bake_of_choices.read(name)) == wanted, (name, text)
+
+
+def test_commands_have_the_secrets_of_a_choice(bake_of_choices: Bake) -> None:
+    dockerfile = bake_of_choices.read("Dockerfile")
+    led = 0
+    for run in re.findall(r"^RUN (?:.*\\\n)*.*", dockerfile, re.MULTILINE):
+        wanted = set().union(*(leads for words, leads in LEADS.items() if words in run))
+        if "git_config" in wanted and "git+ssh" in bake_of_choices.answers["github_dependency"]:
+            wanted |= {"known_hosts", "ssh"}
+        mounted = re.findall(r"--mount=type=(?:secret,id=(\w+)|(cache|ssh))", run)
+        assert {secret or kind for secret, kind in mounted} == wanted, run
+        led += bool(wanted)
+    assert led >= 1
 
 
 def test_hooks_find_nothing(bake_of_choices: Bake) -> None:

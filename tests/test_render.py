@@ -130,7 +130,8 @@ BROUGHT = {
     "dependency": {"Makefile": ("\nrequirements.txt:\n",)},
     "wsgi": {
         "README.md": (", of 8 threads each",),
-        "src/falcon_service/logs.py": (", and logs the requests",),
+        "compose.yaml": (" 41 processes", "with its 8 threads"),
+        "src/falcon_service/logs.py": (", and logs the requests", "access_log_enabled"),
     },
     "proprietary": {"README.md": ("All rights reserved",)},
 }
@@ -207,6 +208,13 @@ def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
         for name, texts in files.items():
             for text in texts:
                 assert (text in bake_of_choices.read(name)) == wanted, (name, text)
+
+
+def test_files_do_not_know_of_the_other_choice_of_interface(bake_of_choices: Bake) -> None:
+    # gunicorn calls the application of either wsgi_app
+    other = {"wsgi": "asgi", "asgi": "wsgi(?!_app)"}[bake_of_choices.answers["interface"]]
+    for name in bake_of_choices.files():
+        assert not re.search(other, bake_of_choices.read(name), re.IGNORECASE), name
 
 
 def test_commands_have_the_secrets_of_a_choice(bake_of_choices: Bake) -> None:

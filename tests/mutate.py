@@ -69,7 +69,7 @@ LINE_HINTS = {
     r"org\.opencontainers|VERSION|REVISION": "labels",
     r"apt|trimmed|pip uninstall": "other_bases",
     r"packages|minimal": "minimal",
-    r"PORT|EXPOSE|VOLUME|STOPSIGNAL|USER|CMD|HEALTHCHECK|WORKDIR|PYTHON": "own_user or says or port",
+    r"CMD|EXPOSE|HEALTH|PORT|PYTHON|STOP|USER|VOLUME|WORKDIR": "own_user or says or port",
 }
 
 CONDITION = re.compile(r"(\{%-?\s*(?:el)?if\s+)(.+?)(\s*-?%\})")

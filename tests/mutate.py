@@ -67,7 +67,8 @@ HINTS = {
 # The same by the words of a line of the Dockerfile, after those that render.
 LINE_HINTS = {
     r"org\.opencontainers|VERSION|REVISION": "labels",
-    r"apt|trimmed|pip uninstall": "other_bases",
+    r"apt": "other_bases and slim",
+    r"trimmed|pip uninstall": "other_bases and alpine",
     r"packages|minimal": "minimal",
     r"CMD|EXPOSE|HEALTH|PORT|PYTHON|STOP|USER|VOLUME|WORKDIR": "own_user or says or port",
 }

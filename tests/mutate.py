@@ -64,7 +64,7 @@ HINTS = {
     "quoted": "quoted",
     "explain": "cannot or another or finished",
 }
-# The same by the words of a line of the Dockerfile, after those that render.
+# The same by the words of a line of the Dockerfile, of the tests of images.
 LINE_HINTS = {
     r"org\.opencontainers|VERSION|REVISION": "labels",
     r"apt": "other_bases and slim",
@@ -265,10 +265,8 @@ def try_out(mutant: Mutant, folder: Path) -> str:
     (folder / mutant.renamed).write_text(mutant.text, "utf-8")
     stages = STAGES[mutant.kind]
     if mutant.hint:
-        # the tests of images come after those that render, which are quicker than any one of them
-        first = int(mutant.kind == "dockerfile")
-        hinted = (*stages[first], "-k", mutant.hint)  # the last -k counts
-        stages = (*stages[:first], hinted, *stages[first:])
+        hinted = stages[int(mutant.kind == "dockerfile")]
+        stages = ((*hinted, "-k", mutant.hint), *stages)  # the last -k counts
     try:
         return next(filter(None, (noticed(folder, stage) for stage in stages)), "")
     finally:

@@ -127,7 +127,9 @@ GOOD = {
     "github_dependency": st.one_of(
         st.just(""),
         st.just(ARTICLE_DEPENDENCY),
-        direct_references().filter(lambda text: not list(HOOK["dependency_rules"](text, "x"))),
+        direct_references()
+        .filter(is_good_text)
+        .filter(lambda text: not list(HOOK["dependency_rules"](text, "x"))),
     ),
 }
 NEARLY_GOOD = {

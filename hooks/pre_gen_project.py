@@ -7,8 +7,15 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
+# Those of cookiecutter.json, which a hook cannot read.
+CHOICES = {
+    "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
+    "base_image": ("alpine:latest", "python:3.13-alpine", "python:3.13-slim", "python:3.13"),
+    "interface": ("wsgi", "asgi"),
+}
 MAX_LENGTH = 250
 # Keeps every line with the package's name within the 100 characters that the linter allows, and
 # the slug within the 63 of a DNS label.
@@ -128,8 +135,11 @@ BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 Rules = Iterator[str]
 
 
-def text_rules(value: str) -> Rules:
+def text_rules(value: object) -> Rules:
     """Yield the rules that an answer of any kind breaks."""
+    if not isinstance(value, str):
+        yield "must be text"
+        return
     if not value:
         yield "must not be empty"
     if value != value.strip():
@@ -140,6 +150,12 @@ def text_rules(value: str) -> Rules:
         yield "must not hold control characters"
     if any(unicodedata.bidirectional(character) in BIDI_CONTROLS for character in value):
         yield "must not hold bidirectional control characters"
+
+
+def choice_rules(field: str, value: str) -> Rules:
+    """Yield the rule that an answer breaks which is none of the choices, as in a replay."""
+    if value not in CHOICES[field]:
+        yield f"must be one of {', '.join(CHOICES[field])}"
 
 
 def slug_rules(slug: str) -> Rules:
@@ -261,14 +277,16 @@ def refusal(answers: Mapping[str, str]) -> str:
         "github_organization": organization_rules,
         "github_dependency": lambda value: dependency_rules(value, answers["project_slug"]),
     }
+    rules |= {field: partial(choice_rules, field) for field in CHOICES}
     for field, value in answers.items():
         if field.startswith("_"):
             continue
-        if field == "github_dependency" and not value:
+        if field == "github_dependency" and value == "":
             continue
         for check in (text_rules, rules.get(field)):
             for rule in check(value) if check else ():
-                return f"{field} {json.dumps(value, ensure_ascii=not value.isprintable())} {rule}"
+                shown = json.dumps(value, ensure_ascii=False)
+                return f"{field} {shown if shown.isprintable() else json.dumps(value)} {rule}"
     return ""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cookiecutter.main import cookiecutter as generate
-from support import TEMPLATE, cookiecutter
+from support import CHOICES, TEMPLATE, cookiecutter
 
 SLUG_FORM = "must be lower-case letters, digits and single hyphens, and begin with a letter"
 TAKEN = "must not be a name that the service imports or reserves"
@@ -115,7 +115,8 @@ def test_refusal(tmp_path: Path, field: str, value: str, rule: str) -> None:
     answers = {field: value}
     with pytest.raises(SystemExit) as refusal:
         generate(str(TEMPLATE), None, True, answers, output_dir=str(tmp_path), default_config=True)
-    shown = json.dumps(value, ensure_ascii=not value.isprintable())
+    shown = json.dumps(value, ensure_ascii=False)
+    shown = shown if shown.isprintable() else json.dumps(value)
     line = refusal.value.code
     assert line.startswith(f"{field} {shown} {rule}")
     assert "\n" not in line
@@ -146,15 +147,38 @@ def test_existing_folder_is_not_touched(tmp_path: Path) -> None:
         assert [path.name for path in kept.parent.iterdir()] == ["kept"]
 
 
-def test_hook_refuses_what_a_replay_brings(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("author_email", 'jane"""\\', EMAIL),
+        ("description", 5, "must be text"),
+        ("github_dependency", None, "must be text"),
+        ("base_image", ["alpine:latest"], "must be text"),
+        *((name, "other", f"must be one of {', '.join(CHOICES[name])}") for name in CHOICES),
+    ],
+)
+def test_hook_refuses_what_a_replay_brings(
+    tmp_path: Path, field: str, value: object, rule: str
+) -> None:
     out = tmp_path / "out"
     assert cookiecutter(out, "--no-input", str(TEMPLATE)).returncode == 0
     (replay,) = (tmp_path / "home").rglob("*.json")
     answers = json.loads(replay.read_text("utf-8"))
-    answers["cookiecutter"] |= {"project_slug": "other", "author_email": 'jane"""\\'}
+    answers["cookiecutter"] |= {"project_slug": "other", field: value}
     replay.write_text(json.dumps(answers), "utf-8")
     result = cookiecutter(out, "--replay-file", str(replay), str(TEMPLATE))
     assert result.returncode == 1
-    assert result.stderr == f'author_email "jane\\"\\"\\"\\\\" {EMAIL}\n'
+    assert result.stderr == f"{field} {json.dumps(value)} {rule}\n"
     assert result.stdout == "Hook script failed (exit status: 1)\n"
     assert not (out / "other").exists()
+
+
+@pytest.mark.parametrize(("default", "shown"), [("", "null"), ("no", "false")])
+def test_default_of_the_user_that_is_no_text(tmp_path: Path, default: str, shown: str) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"default_context:\n  github_dependency: {default}\n")
+    out = tmp_path / "out"
+    result = cookiecutter(out, "--no-input", "--config-file", str(config), str(TEMPLATE))
+    assert result.stderr == f"github_dependency {shown} must be text\n"
+    assert result.returncode == 1
+    assert not out.exists() or list(out.iterdir()) == []

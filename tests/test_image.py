@@ -296,6 +296,14 @@ def test_change_of_the_lock_downloads_only_what_changed(
     assert private_index.served == []
 
 
+def test_another_user_can_read_what_a_strict_umask_hid(bake: BakeFunction) -> None:
+    baked = bake(project_slug="hidden")
+    baked.run("chmod", "-R", "go=", ".")
+    baked.make("docker")
+    with running("hidden:latest", *HARDENED) as container:
+        container.wait_until("healthy")
+
+
 def test_compose_runs_it_hardened(plain: Bake) -> None:
     port = str(free_port())
     plain.run("docker", "compose", "up", "--detach", "--wait", PORT=port)

@@ -121,10 +121,12 @@ class Container:
         )
 
     def wait_until(self, health: str) -> None:
-        """Wait until its health check says healthy, or unhealthy."""
+        """Wait until it runs and its health check says healthy, or unhealthy."""
         deadline = time.monotonic() + 60
-        while (now := self.inspect("{{.State.Health.Status}}")) != health:
-            assert time.monotonic() < deadline, f"{now}:\n{self.logs()}"
+        state = "{{.State.Status}} {{.State.Health.Status}}"
+        while (now := self.inspect(state)) != f"running {health}":
+            ended = now.startswith("exited") or time.monotonic() > deadline
+            assert not ended, f"{now}:\n{self.logs()}"
             time.sleep(0.2)
 
     def stop(self) -> tuple[int, float]:

@@ -169,14 +169,19 @@ def answers(draw: st.DrawFn) -> Answers:
     left = draw(st.sampled_from([*[[]] * 5, derived]))
     given = {}
     for name, default in PROMPTS.items():
-        good = GOOD.get(name, good_text)
         if name in left:
             continue
+        strategy = GOOD.get(name, good_text)
         if name in bad:
             near = NEARLY_GOOD.get(name, hostile_text)
-            given[name] = draw(st.one_of(near, mutants(good), hostile_text))
+            given[name] = draw(st.one_of(near, mutants(strategy), hostile_text))
         elif name in texts:
-            given[name] = draw(good)
+            given[name] = draw(strategy)
         else:
             given[name] = draw(st.sampled_from(default))
-    return Answers(given, not bad and not left)
+    good = not bad and not left
+    if good and given["github_dependency"]:
+        # by chance, it may be named as the service is
+        rules = HOOK["dependency_rules"](given["github_dependency"], given["project_slug"])
+        good = not list(rules)
+    return Answers(given, good)

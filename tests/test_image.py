@@ -115,6 +115,11 @@ def test_runs_as_its_own_user_who_can_keep_data(image: str) -> None:
         assert container.python("import os; print(os.getuid(), os.getgid())") == "65532 65532"
 
 
+def test_temporary_files_have_a_place(image: str) -> None:
+    code = "import tempfile; tempfile.TemporaryFile()"
+    docker("run", "--rm", "--user=54321:12345", image, "python3", "-c", code)
+
+
 def test_listens_on_port(image: str) -> None:
     port = free_port()
     with running(image, "--env=PORT=9000", f"--publish=127.0.0.1:{port}:9000") as container:

@@ -66,8 +66,10 @@ HINTS = {
 }
 # The same by the words of a line of the Dockerfile, of the tests of images.
 LINE_HINTS = {
-    r"PIP_DISABLE": "again",
+    r"PIP_DISABLE|apk\.log": "again",
     r"chmod": "umask",
+    r"mkdir -m": "temporary",
+    r"ROOT": "shell",
     r"org\.opencontainers|VERSION|REVISION": "labels",
     r"apt": "other_bases and slim",
     r"trimmed|pip uninstall": "other_bases and alpine",

@@ -115,6 +115,12 @@ def test_runs_as_its_own_user_who_can_keep_data(image: str) -> None:
         assert container.python("import os; print(os.getuid(), os.getgid())") == "65532 65532"
 
 
+def test_has_a_shell_and_a_package_manager_unless_minimal(image: str) -> None:
+    code = "import shutil; print(*filter(shutil.which, ['python3', 'sh', 'busybox', 'apk']))"
+    found = docker("run", "--rm", image, "python3", "-c", code)
+    assert found == ("python3" if image.endswith("-minimal") else "python3 sh busybox apk")
+
+
 def test_temporary_files_have_a_place(image: str) -> None:
     code = "import tempfile; tempfile.TemporaryFile()"
     docker("run", "--rm", "--user=54321:12345", image, "python3", "-c", code)

@@ -114,6 +114,28 @@ def test_answers_what_is_in_flight_when_it_stops(service: Service, record_proper
         assert not running.lines(level="error")
 
 
+# gunicorn, whose workers take two seconds from their fork to their own signal handlers.
+SLOW_FORK = """
+import sys, time
+from gunicorn.app.wsgiapp import run
+from {package} import metrics
+metrics.post_fork = lambda *_: time.sleep(2)
+sys.argv = ["gunicorn"]
+run()
+"""
+
+
+def test_stops_while_a_worker_begins(service: Service) -> None:
+    command = ("python3", "-c", SLOW_FORK.format(package=service.package))
+    options = ("--env=WEB_CONCURRENCY=1", "--env=DRAIN_SECONDS=0")
+    with images.running(service.image, *options, command=command) as container:
+        wait_until(lambda: "Booting worker" in container.logs(), 20)
+        status, seconds = container.stop()
+        assert status == 0
+        assert seconds < 10
+        assert "SIGKILL" not in container.logs()
+
+
 @contextmanager
 def nginx(tools: str, folder: Path, *ports: int) -> Iterator[int]:
     """Run nginx before servers on these ports while the context lasts; give its own port."""

@@ -82,8 +82,9 @@ def when_ready(_server: Arbiter) -> None:
 
 
 def pre_fork(_server: Arbiter, worker: Worker) -> None:
-    """Give a worker a number."""
+    """Give a worker a number, and let no signal to stop be lost on it."""
     metrics.pre_fork(worker)
+    health.hold_stop()
 
 
 def post_fork(_server: Arbiter, worker: Worker) -> None:

@@ -1,6 +1,7 @@
 """What an orchestrator asks of the service."""
 
 import mmap
+import os
 import signal
 from collections.abc import {% if cookiecutter.interface == "asgi" %}Awaitable, {% endif %}Callable, Iterable
 from types import FrameType
@@ -15,6 +16,8 @@ Check = Callable[[], {{ "Awaitable[bool]" if cookiecutter.interface == "asgi" el
 
 # One byte that the master process shares with the workers that it forks.
 _draining = mmap.mmap(-1, 1)
+
+_STOP = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def drain_on_sigterm(seconds: int) -> None:
@@ -33,6 +36,23 @@ def drain_on_sigterm(seconds: int) -> None:
 
     signal.signal(signal.SIGTERM, drain)
     signal.signal(signal.SIGALRM, lambda _, frame: stop(signal.SIGTERM, frame))
+
+
+def hold_stop() -> None:
+    """Let signals to stop wait in the process that is forked next, until it calls take_stop().
+
+    A worker has the handlers of the master until it has its own: it would lose these signals, and
+    be waited for until graceful_timeout.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+
+
+def take_stop() -> None:
+    """Take the signals to stop that wait, and all later ones at once."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+
+
+os.register_at_fork(after_in_parent=take_stop)
 
 
 class Live:

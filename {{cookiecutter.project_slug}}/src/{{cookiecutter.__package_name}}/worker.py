@@ -7,7 +7,7 @@ from http import HTTPStatus
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
-from {{ cookiecutter.__package_name }} import problems
+from {{ cookiecutter.__package_name }} import health, problems
 
 # The body of a request has so many seconds to arrive after its head, which has `keepalive`.
 READ_SECONDS = 30
@@ -99,6 +99,11 @@ class Worker(gasgi.ASGIWorker):
         super().__init__(*arguments)
         self.connections: set[Protocol] = set()
 
+    def init_signals(self) -> None:
+        """Handle signals, and those that came before it could."""
+        super().init_signals()
+        health.take_stop()
+
     def close_idle(self) -> None:
         """Close all connections on which no request is being answered."""
         for connection in list(self.connections):
@@ -131,7 +136,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.errors import LimitRequestHeaders
 from gunicorn.workers import gthread
 
-from {{ cookiecutter.__package_name }} import problems
+from {{ cookiecutter.__package_name }} import health, problems
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 # The head of a request has so many seconds to arrive, and so has the body after it.
@@ -244,6 +249,11 @@ class Worker(gthread.ThreadWorker):
         self._answering: set[Connection] = set()
         self._stop_by = inf
         self._max_body_bytes = Settings.from_environment().max_body_bytes
+
+    def init_signals(self) -> None:
+        """Handle signals, and those that came before it could."""
+        super().init_signals()
+        health.take_stop()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """Give the threads that answer requests."""

@@ -147,6 +147,14 @@ def test_says_how_to_run_it(image: str) -> None:
     assert sorted(facts["ExposedPorts"]) == ["8000/tcp", "9090/tcp"]
     assert facts["WorkingDir"] == "/app"
     assert {"PORT=8000", "PYTHONUNBUFFERED=1"} <= set(facts["Env"])
+    second = 1_000_000_000
+    assert facts["Healthcheck"] == {
+        "Test": ["CMD", "python3", "/app/healthcheck.py"],
+        "Interval": 30 * second,
+        "Timeout": 3 * second,
+        "StartPeriod": 10 * second,
+        "StartInterval": 1 * second,
+    }
 
 
 def test_layers_hold_nothing_of_the_build(saved: Saved) -> None:

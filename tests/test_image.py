@@ -228,6 +228,7 @@ def test_labels_read_back(filled: Bake) -> None:
     commit = filled.run("git", "rev-parse", "HEAD").stdout.strip()
     assert labels[prefix + "revision"] == commit
     assert labels[prefix + "version"] == commit[:7]
+    assert {f"VERSION={commit[:7]}", f"REVISION={commit}"} <= set(config("filled:latest")["Env"])
 
 
 def test_dependency_from_git_works_without_git(filled: Bake) -> None:

@@ -52,6 +52,7 @@ def take_stop() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
 
 
+# The master goes on to take them.
 os.register_at_fork(after_in_parent=take_stop)
 
 

@@ -14,16 +14,16 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Make a service, run it (in its image, where a Docker engine answers), show its answer
-	PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo.sh
 
 test: $(VENV)/installed ## Run all tests; those of images need a Docker engine
 	$(BIN)/pytest --numprocesses 2
 
 fuzz: $(VENV)/installed ## Try N sets of made-up answers (10000, half an hour), and count
-	FUZZ_EXAMPLES=$(N) $(BIN)/pytest --numprocesses 0 tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(N) $(BIN)/pytest --numprocesses 0 tests/render/test_fuzz.py
 
 mutate: $(VENV)/installed ## Break a copy in one place at a time (hours; KIND=validators, conditionals or dockerfile)
-	PYTHONPATH=tests $(BIN)/python tests/mutate.py $(KIND)
+	PYTHONPATH=tests $(BIN)/python tools/mutate.py $(KIND)
 
 lint: $(VENV)/installed ## Check the template's own files
 	$(BIN)/pre-commit run --all-files
@@ -32,7 +32,7 @@ lock: $(BIN)/uv ## Pin the newest allowed tools here, and dependencies in the te
 	$(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
 	$(COMPILE) --group bench --output-file benchmarks/apps/requirements.txt pyproject.toml
 	$(MAKE) $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" ./lock-template.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/lock-template.sh
 
 bench-http: $(VENV)/installed ## Measure what a request costs, with wrk (minutes), and write benchmarks/http.md
 	PYTHONPATH=tests $(BIN)/python benchmarks/speed.py $(BENCH_FLAGS)

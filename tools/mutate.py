@@ -2,7 +2,7 @@
 
 Each mutant is made in a copy, where the tests that could notice run until one fails. What was
 killed is remembered in .mutants.json, so that a run that ended goes on where it was; what survived
-is tried again. The table is tests/mutants.md, whose reasons for survivors are written by hand.
+is tried again. The table is tools/mutants.md, whose reasons for survivors are written by hand.
 """
 
 import argparse
@@ -27,31 +27,31 @@ SERVICE = "{{cookiecutter.project_slug}}"
 DOCKERFILE = f"{SERVICE}/Dockerfile"
 HOOK = "hooks/pre_gen_project.py"
 EXTENSION = "template_extensions.py"
-TABLE = TEMPLATE / "tests" / "mutants.md"
+TABLE = TEMPLATE / "tools" / "mutants.md"
 KILLED = TEMPLATE / ".mutants.json"
 # The share of the mutants that has to be killed.
 TARGET = 0.95
 
-RENDERED = ("tests/test_render.py", "-m", "not image")
+RENDERED = ("tests/render/test_render.py", "-m", "not image")
 LOOKS = "hooks_find_nothing or parse or bots or test_files or choice"
 # The tests that could notice, cheapest first.
 STAGES = {
     "validators": (
         (
-            *("tests/test_refusals.py", "tests/test_answers.py", "tests/test_situations.py"),
+            *("tests/render/test_refusals.py", "tests/render/test_answers.py", "tests/render/test_situations.py"),
             *("-m", "not image"),
         ),
-        ("tests/test_render.py", "tests/test_same.py", "-k", "same or pep_508"),
+        ("tests/render/test_render.py", "tests/render/test_same.py", "-k", "same or pep_508"),
     ),
     "conditionals": (
         (*RENDERED, "-k", LOOKS),
-        (*RENDERED, "tests/test_answers.py", "tests/test_git.py", "-k", f"not ({LOOKS})"),
+        (*RENDERED, "tests/render/test_answers.py", "tests/render/test_git.py", "-k", f"not ({LOOKS})"),
     ),
     "dockerfile": (
         (*RENDERED, "-k", LOOKS),
-        ("tests/test_image.py", "-k", "not again"),
-        ("tests/test_image.py", "-k", "again"),
-        ("tests/test_stdlib.py", "tests/test_pin.py", "tests/test_release.py"),
+        ("tests/image/test_image.py", "-k", "not again"),
+        ("tests/image/test_image.py", "-k", "again"),
+        ("tests/image/test_stdlib.py", "tests/image/test_pin.py", "tests/image/test_release.py"),
     ),
 }
 # What else to run first than the tests of the rule that is broken.

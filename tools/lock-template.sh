@@ -1,7 +1,7 @@
 #!/bin/sh
 # Refreshes the lock of the service in the template, by `make lock` in a service made from it.
 set -eu
-template=$(cd "$(dirname "$0")" && pwd)
+template=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cookiecutter --no-input --output-dir "$work" "$template" project_slug=service >/dev/null

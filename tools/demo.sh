@@ -2,7 +2,7 @@
 # Makes a service with the default answers, runs it, and shows its answer: in its image, with the
 # image's size, where a Docker engine answers, else under gunicorn in a virtual environment.
 set -eu
-template=$(cd "$(dirname "$0")" && pwd)
+template=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 container=
 server=

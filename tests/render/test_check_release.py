@@ -12,7 +12,7 @@ CHANGES = "# Changelog\n\n## [Unreleased]\n{}\n## [1.2.0] - 2026-11-24\n\n### Ad
 
 
 def check(folder: Path, tag: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(TEMPLATE / ".ci" / "check-release"), tag]
+    command = [sys.executable, str(TEMPLATE / "tools" / "check-release"), tag]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

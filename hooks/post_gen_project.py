@@ -1,7 +1,8 @@
-"""Make the git repository of the new project, and say what comes next."""
+"""Set the modes of the new project, make its git repository, and print what comes next."""
 
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 # cruft writes .cruft.json, which belongs in the first commit, after this hook; and where it makes
@@ -15,6 +16,13 @@ FIRST_COMMIT = (
 )
 
 
+def set_modes() -> None:
+    """Set the same modes whatever the umask of the template's owner and of its user."""
+    for path in (Path(), *Path().rglob("*")):
+        with suppress(OSError):  # not every file system has modes
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
 def run(command: tuple[str, ...]) -> bool:
     """Tell whether a command is there and succeeds; its output is not shown."""
     try:
@@ -23,10 +31,10 @@ def run(command: tuple[str, ...]) -> bool:
         return False
 
 
-def main() -> None:
-    """Commit the project unless it lies in a repository already, and print the next commands.
+def commit() -> None:
+    """Commit the project unless it is in a repository, and print the next commands.
 
-    What does not come to a commit leaves no repository.
+    If the commit fails, no repository is left behind.
     """
     repository = Path(".git")
     inside = repository.exists() or run(("git", "rev-parse", "--is-inside-work-tree"))
@@ -41,5 +49,9 @@ def main() -> None:
     print("    make run       # or serve without Docker, on http://127.0.0.1:8000")
 
 
-if __name__ == "__main__" and not UNDER_CRUFT:
-    main()
+if __name__ == "__main__":
+    # with --overwrite-if-exists, the files of a repository are its owner's
+    if not Path(".git").exists():
+        set_modes()
+    if not UNDER_CRUFT:
+        commit()

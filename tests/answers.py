@@ -1,14 +1,20 @@
 """Answers to the questions of cookiecutter.json, made up: good, hostile, and nearly good."""
 
 import keyword
-import runpy
 import sys
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
-from support import ARTICLE_DEPENDENCY, PROMPTS, TEMPLATE
+from support import ARTICLE_DEPENDENCY, PROMPTS
 
-HOOK = runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py"))
+from template_extensions import (
+    CONTROL_CATEGORIES,
+    DEVICES,
+    IMPORTED,
+    dependency_rules,
+    slug_rules,
+    text_rules,
+)
 
 # What means something to a language that an answer is written into, to a shell, or to a terminal.
 FRAGMENTS = [
@@ -33,10 +39,11 @@ FRAGMENTS = [
 # Names that a project has already, or that its tools treat as their own.
 NAMES = sorted(
     {
-        *("app", "asgi", "conftest", "data", "docker", "init", "main", "setup", "site", "src"),
-        *("static", "test-app", "test-settings", "tests-app", "venv", "wsgi", "xn--x"),
-        *HOOK["TAKEN"],
-        *HOOK["DEVICES"],
+        *("app", "asgi", "conftest", "data", "docker", "init", "main", "mypy", "pip", "pre-commit"),
+        *("serving", "settings", "setup", "setuptools", "site", "src", "static", "test"),
+        *("test-app", "test-settings", "tests", "tests-app", "uv", "venv", "wsgi", "xn--x", "yaml"),
+        *IMPORTED,
+        *DEVICES,
         *keyword.kwlist,
         *keyword.softkwlist,
         *sys.stdlib_module_names,
@@ -56,11 +63,11 @@ hostile_text = st.one_of(
 
 def is_good_text(text: str) -> bool:
     """Tell whether the rules for any text let it pass."""
-    return not list(HOOK["text_rules"](text))
+    return not list(text_rules(text))
 
 
 good_characters = st.characters(
-    exclude_categories=HOOK["CONTROL_CATEGORIES"],
+    exclude_categories=CONTROL_CATEGORIES,
     exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
 )
 good_text = (
@@ -76,7 +83,7 @@ slugs = st.one_of(
 )
 mail_words = st.text(
     st.characters(
-        exclude_categories=[*HOOK["CONTROL_CATEGORIES"], "Zs"],
+        exclude_categories=[*CONTROL_CATEGORIES, "Zs"],
         exclude_characters='@<>()[],;:\\"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069',
     ),
     min_size=1,
@@ -121,7 +128,7 @@ def direct_references(draw: st.DrawFn) -> str:
 
 # A prompt that is not named here takes any text.
 GOOD = {
-    "project_slug": slugs.filter(lambda slug: not list(HOOK["slug_rules"](slug))),
+    "project_slug": slugs.filter(lambda slug: not list(slug_rules(slug))),
     "author_email": st.tuples(mail_words, mail_words).map("@".join).filter(is_good_text),
     "github_organization": organizations,
     "github_dependency": st.one_of(
@@ -129,7 +136,7 @@ GOOD = {
         st.just(ARTICLE_DEPENDENCY),
         direct_references()
         .filter(is_good_text)
-        .filter(lambda text: not list(HOOK["dependency_rules"](text, "x"))),
+        .filter(lambda text: not list(dependency_rules(text, "x"))),
     ),
 }
 NEARLY_GOOD = {
@@ -182,6 +189,6 @@ def answers(draw: st.DrawFn) -> Answers:
     good = not bad and not left
     if good and given["github_dependency"]:
         # by chance, it may be named as the service is
-        rules = HOOK["dependency_rules"](given["github_dependency"], given["project_slug"])
+        rules = dependency_rules(given["github_dependency"], given["project_slug"])
         good = not list(rules)
     return Answers(given, good)

@@ -38,14 +38,24 @@ LOOKS = "hooks_find_nothing or parse or bots or test_files or choice"
 STAGES = {
     "validators": (
         (
-            *("tests/render/test_refusals.py", "tests/render/test_answers.py", "tests/render/test_situations.py"),
+            *(
+                "tests/render/test_refusals.py",
+                "tests/render/test_answers.py",
+                "tests/render/test_situations.py",
+            ),
             *("-m", "not image"),
         ),
         ("tests/render/test_render.py", "tests/render/test_same.py", "-k", "same or pep_508"),
     ),
     "conditionals": (
         (*RENDERED, "-k", LOOKS),
-        (*RENDERED, "tests/render/test_answers.py", "tests/render/test_git.py", "-k", f"not ({LOOKS})"),
+        (
+            *RENDERED,
+            "tests/render/test_answers.py",
+            "tests/render/test_git.py",
+            "-k",
+            f"not ({LOOKS})",
+        ),
     ),
     "dockerfile": (
         (*RENDERED, "-k", LOOKS),

@@ -1,18 +1,34 @@
 """An answer that is accepted comes out right wherever it is written."""
 
 import re
-import runpy
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
 from packaging.requirements import Requirement
-from support import PROMPTS, TEMPLATE, Bake, cookiecutter, markdown_text
+from support import CHOICES, PROMPTS, TEMPLATE, Bake, cookiecutter, markdown_text
 
-from template_extensions import dockerfile_quoted, hcl_quoted, markdown, quoted
+from template_extensions import (
+    IMPORTED,
+    direct_reference,
+    dockerfile_quoted,
+    hcl_quoted,
+    markdown,
+    quoted,
+)
 
-HOOK = runpy.run_path(str(TEMPLATE / "hooks" / "pre_gen_project.py"))
+# Records the modules outside the standard library that a process looks for.
+RECORDER = """
+import os, sys
+class Recorder:
+    def find_spec(self, name, path=None, target=None):
+        if path is None and name not in sys.stdlib_module_names:
+            with open(os.environ["RECORDED"], "a") as file:
+                print(name, file=file)
+sys.meta_path.insert(0, Recorder())
+"""
 
 HOSTILE = [
     'O\'Brien & "Söhne" <AG>',
@@ -120,12 +136,28 @@ def test_typed_answers_are_no_templates(tmp_path: Path) -> None:
 )
 def test_spellings_of_a_direct_reference(reference: str, written: str | None) -> None:
     written = written or reference
-    assert HOOK["direct_reference"](reference) == written
+    assert direct_reference(reference) == written
     assert str(Requirement(written).url) == re.split(r" @ | ; ", written)[1]
 
 
-def test_taken_names_hold_every_tool_of_the_service(bake: BakeFunction) -> None:
-    locked = re.findall(r"^([\w-]+)==", bake().read("requirements-dev.txt"), re.MULTILINE)
-    imported = {"pyyaml": "yaml", "colorama": None}
-    names = {imported.get(name, name.replace("-", "_")) for name in locked} - {None}
-    assert names <= HOOK["TAKEN"]
+@pytest.mark.slow
+@pytest.mark.parametrize("interface", CHOICES["interface"])
+def test_every_module_that_a_package_could_hide_is_refused(
+    bake: BakeFunction, tmp_path: Path, interface: str
+) -> None:
+    baked = bake(interface=interface)
+    # on the path of the server that the tests start, too
+    (baked.path / "src" / "sitecustomize.py").write_text(RECORDER)
+    recorded = tmp_path / "modules"
+    result = baked.run(
+        *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
+        PYTHONPATH="src",
+        RECORDED=str(recorded),
+        PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    # copy and pickle look for org, which is Jython's, and do without one that is not
+    harmless = {baked.answers["__package_name"], "org", "sitecustomize", "usercustomize"}
+    names = {name for name in recorded.read_text().split() if re.fullmatch("[a-z][a-z0-9_]*", name)}
+    assert {"falcon", "gunicorn", "pytest"} <= names
+    assert names - harmless - IMPORTED == set()

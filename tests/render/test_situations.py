@@ -1,62 +1,59 @@
-"""Where a service cannot be made, one line says so, and nothing is left behind or overwritten."""
+"""Where a service cannot be made, nothing is overwritten, and what was made is removed."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import cookiecutter as cookiecutter_package
 import pytest
 from support import TEMPLATE, cookiecutter
 
-# Makes a service, and prints what is left in the output folder.
-MAKE = "python3 -m cookiecutter --no-input -o /out /template; code=$?; ls -A /out; exit $code"
 
-
-def assert_one_line(result: subprocess.CompletedProcess[str], line: str) -> None:
-    assert re.fullmatch(f"{line}\n", result.stderr), result.stderr
-    assert result.stdout == ""
+@pytest.mark.parametrize("answer", ["author_email=team@example.com", "author_email=bad"])
+def test_existing_folder_is_not_touched(tmp_path: Path, answer: str) -> None:
+    kept = tmp_path / "out" / "falcon-service" / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("kept")
+    result = cookiecutter(tmp_path / "out", "--no-input", str(TEMPLATE), answer)
     assert result.returncode == 1
+    assert "Traceback" not in result.stdout + result.stderr
+    assert [path.name for path in kept.parent.iterdir()] == ["kept"]
+
+
+def test_modes_in_an_existing_repository_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("--no-input", "--overwrite-if-exists", str(TEMPLATE))
+    assert cookiecutter(out, *command).returncode == 0
+    secret = out / "falcon-service" / ".env"
+    secret.touch(mode=0o600)
+    assert cookiecutter(out, *command).returncode == 0
+    assert secret.stat().st_mode & 0o777 == 0o600
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.symlink_to("/sys/fs")  # where not even root can make a folder
     result = cookiecutter(out, "--no-input", str(TEMPLATE))
-    assert_one_line(result, rf"Nothing is made: \[Errno \d+\] .*: '{out}/falcon-service'")
+    assert result.returncode == 1
+    assert f"Unable to create directory at {out}/falcon-service" in result.stderr
 
 
 def test_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("kept")
     result = cookiecutter(out, "--no-input", str(TEMPLATE))
-    assert_one_line(result, rf"Nothing is made: .* Not a directory: '{out}/falcon-service'")
+    assert result.returncode == 1
+    assert f"Not a directory: '{out}/falcon-service'" in result.stderr
     assert out.read_text() == "kept"
 
 
-def test_file_that_cannot_be_finished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["100 {% off", "{{ 7", "{# note", "{{ 1 / 0 }}"])
+def test_answer_on_the_command_line_that_is_a_broken_template(tmp_path: Path, text: str) -> None:
     out = tmp_path / "out"
-    kept = out / "kept"
-    kept.mkdir(parents=True)
-    limit = ("sh", "-c", 'ulimit -f 8 && "$@"', "sh")
-    result = cookiecutter(out, "--no-input", str(TEMPLATE), under=limit)
-    assert_one_line(result, r"Nothing is made: \[Errno 27\] File too large")
-    assert list(out.iterdir()) == [kept]
-
-
-@pytest.mark.image
-def test_full_disk(tools: str) -> None:
-    options = (
-        "--tmpfs=/out:size=100k",
-        f"--volume={TEMPLATE}:/template:ro",
-        f"--volume={Path(cookiecutter_package.__file__).parents[1]}:/packages:ro",
-        "--env=PYTHONPATH=/packages",
-    )
-    command = ["docker", "run", "--rm", *options, tools, "sh", "-c", MAKE]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert_one_line(result, r"Nothing is made: \[Errno 28\] No space left on device")
+    result = cookiecutter(out, "--no-input", str(TEMPLATE), f"description={text}")
+    assert result.returncode == 1
+    assert not out.exists()
 
 
 def test_interrupted_prompt(tmp_path: Path) -> None:
@@ -69,6 +66,8 @@ def test_interrupted_prompt(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stdin
+        assert process.stdout
         process.stdin.write("My Service\n")
         process.stdin.flush()
         while not process.stdout.readline().startswith("  [1/"):
@@ -78,34 +77,3 @@ def test_interrupted_prompt(tmp_path: Path) -> None:
     assert errors.strip() == "Aborted!"
     assert process.returncode == 1
     assert not (tmp_path / "my-service").exists()
-
-
-def test_answer_in_another_encoding(tmp_path: Path) -> None:
-    result = cookiecutter(
-        tmp_path / "out",
-        str(TEMPLATE),
-        typed="Caf\udce9\n",
-        PYTHONIOENCODING="utf-8:strict",
-    )
-    assert re.search(r"project_name cannot be read: 'utf-8' codec .*\n$", result.stderr)
-    assert result.stderr.count("\n") == 1
-    assert result.returncode == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("100 {% off", "Encountered unknown tag 'off'."),
-        ("{{ 7", "unexpected end of template, expected 'end of print statement'."),
-        ("{# note", "Missing end of comment tag"),
-        ("{{ 1 / 0 }}", "division by zero"),
-    ],
-)
-def test_answer_on_the_command_line_that_is_a_broken_template(
-    tmp_path: Path, text: str, reason: str
-) -> None:
-    out = tmp_path / "out"
-    result = cookiecutter(out, "--no-input", str(TEMPLATE), f"description={text}")
-    assert_one_line(result, re.escape(f'description "{text}" cannot be rendered: {reason}'))
-    assert not out.exists()

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from benchmarks.report import (
+from report import (
     DARK,
     LIGHT,
     UNAVAILABLE,

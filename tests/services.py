@@ -23,8 +23,10 @@ import warnings
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from {package} import app, worker
+from {package} import app
+from {package}.serving import worker
 
+# what only the worker of wsgi has
 worker.READ_SECONDS = int(os.environ.get("READ_SECONDS", "30"))
 kept = []
 

@@ -1,15 +1,17 @@
 """How gunicorn serves the application; see https://gunicorn.org/reference/settings/."""
 
 import logging
-import os
 import sys
-from pathlib import Path
+{%- if cookiecutter.interface == "wsgi" %}
+import threading
+{%- endif %}
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
-from {{ cookiecutter.__package_name }} import capacity, health, logs, metrics
-from {{ cookiecutter.__package_name }}.settings import SettingError, Settings
+from {{ cookiecutter.__package_name }}.serving import capacity, logs, metrics, stopping
+from {{ cookiecutter.__package_name }}.serving.settings import SettingError
+from {{ cookiecutter.__package_name }}.settings import Settings
 
 try:
     settings = Settings.from_environment()
@@ -21,17 +23,19 @@ wsgi_app = "{{ cookiecutter.__package_name }}.app:serve()"
 bind = f"0.0.0.0:{settings.port}"
 
 # The lines of gunicorn go where configure() sent all lines.
-logger_class = "{{ cookiecutter.__package_name }}.logs.GunicornLogger"
+logger_class = "{{ cookiecutter.__package_name }}.serving.access.GunicornLogger"
 loglevel = settings.log_level
 
 workers, reason = capacity.plan(settings.web_concurrency)
 logging.getLogger(capacity.__name__).info(reason)
-worker_class = "{{ cookiecutter.__package_name }}.worker.Worker"
+worker_class = "{{ cookiecutter.__package_name }}.serving.worker.Worker"
 {%- if cookiecutter.interface == "wsgi" %}
 
 # They wait for databases and other services at the same time, and answer the probes while others
 # wait. More of them would only compete for the one interpreter of their process.
 threads = 8
+# As much as threads have with glibc: with musl's less, JSON that is nested deeply ends the process.
+threading.stack_size(8 * 2**20)
 {%- endif %}
 
 # The workers share the memory of what was imported before they were forked.
@@ -45,7 +49,7 @@ max_requests_jitter = 20_000
 
 # Every worker touches its heartbeat file once a second: in memory, where a slow disk cannot make
 # the worker look dead, and which is writable when the root file system is not.
-worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
+worker_tmp_dir = metrics.MEMORY
 
 # The socket of gunicornc would need a writable home directory.
 control_socket_disable = True
@@ -62,46 +66,31 @@ keepalive = 75
 # FORWARDED_ALLOW_IPS, which gunicorn reads itself; only the loopback's are unless it is set.
 
 # A request line, and each of 100 header fields, within the 8 KiB that proxies commonly pass on.
-# max_body_bytes in settings.py limits the body.
+# max_body_bytes limits the body.
 limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
 
-
-def on_starting(_server: Arbiter) -> None:
-    """Open the port for metrics, before there are workers."""
-    try:
-        metrics.start(settings, worker_tmp_dir)
-    except OSError as error:
-        sys.exit(f"METRICS_PORT is {settings.metrics_port}: {os.strerror(error.errno)}")
-
-
-def when_ready(_server: Arbiter) -> None:
-    """Make SIGTERM begin the end: not ready at once, and stopped after `drain_seconds`."""
-    health.drain_on_sigterm(settings.drain_seconds)
+pre_fork = stopping.pre_fork
+post_worker_init = stopping.post_worker_init
+{%- if cookiecutter.interface == "wsgi" %}
+pre_request = stopping.pre_request
+{%- endif %}
+worker_exit = metrics.worker_exit
+child_exit = metrics.child_exit
 
 
-def pre_fork(_server: Arbiter, worker: Worker) -> None:
-    """Give a worker a number, and let no signal to stop be lost on it."""
-    metrics.pre_fork(worker)
-    health.hold_stop()
+def on_starting(_arbiter: Arbiter) -> None:
+    """Open the port for metrics before there are workers."""
+    if settings.metrics_port:
+        metrics.open_port(settings.metrics_port)
 
 
-def post_fork(_server: Arbiter, worker: Worker) -> None:
+def when_ready(_arbiter: Arbiter) -> None:
+    """Make SIGTERM announce the stop for `drain_seconds` before it stops anything."""
+    stopping.drain_on_sigterm(settings.drain_seconds)
+
+
+def post_fork(_arbiter: Arbiter, _worker: Worker) -> None:
     """Answer for metrics in every worker."""
-    metrics.post_fork(worker, settings)
-
-
-def worker_exit(_server: Arbiter, _worker: Worker) -> None:
-    """Leave no answer of a worker half sent."""
-    metrics.worker_exit()
-
-
-def child_exit(_server: Arbiter, worker: Worker) -> None:
-    """Free the worker's number."""
-    metrics.child_exit(worker)
-
-
-def on_exit(_server: Arbiter) -> None:
-    """Remove what metrics kept in memory."""
-    metrics.stop()
+    metrics.serve(settings)

@@ -118,8 +118,8 @@ def test_answers_what_is_in_flight_when_it_stops(service: Service, record_proper
 SLOW_FORK = """
 import sys, time
 from gunicorn.app.wsgiapp import run
-from {package} import metrics
-metrics.post_fork = lambda *_: time.sleep(2)
+from {package}.serving import metrics
+metrics.serve = lambda *_: time.sleep(2)
 sys.argv = ["gunicorn"]
 run()
 """

@@ -5,7 +5,7 @@ from typing import Annotated
 from falcon{{ ".asgi" if cookiecutter.interface == "asgi" }} import Request, Response
 from msgspec import Meta, Struct
 
-from {{ cookiecutter.__package_name }}.openapi import Answers, api
+from {{ cookiecutter.__package_name }}.serving.openapi import Answers, api
 
 
 class Guest(Struct, forbid_unknown_fields=True):

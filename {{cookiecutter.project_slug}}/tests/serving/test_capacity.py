@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package_name }} import capacity
+from {{ cookiecutter.__package_name }}.serving import capacity
 
 UNLIMITED = {
     "cpu/cpu.cfs_quota_us": "-1\n",

@@ -1,19 +1,22 @@
 """The interface as OpenAPI describes it, from the models that check its requests."""
 
+from typing import Any
+
 import spectree
-from falcon{{ ".asgi" if cookiecutter.interface == "asgi" }} import Request, Response
-from msgspec import ValidationError
+from falcon import Request, Response
+from msgspec import json
 from spectree.model_adapter import ModelAdapter
 
-from {{ cookiecutter.__package_name }} import problems
+from . import SERVICE, problems
+from .interface import OPENAPI_BACKEND
 
 
 def refuse(
     _req: Request,
     _resp: Response,
-    error: ValidationError | None,
+    error: Exception | None,
     _resource: object,
-    adapter: ModelAdapter,
+    adapter: ModelAdapter[Any, Any, Any],
 ) -> None:
     """Answer a request that breaks a rule of its model.
 
@@ -30,30 +33,35 @@ def refuse(
 class Answers(spectree.Response):
     """The models of what a responder answers, by status; the problems of any request are added."""
 
-    def __init__(self, **models: type) -> None:
+    def __init__(self, **models: Any) -> None:  # noqa: ANN401
         """Take the models, such as HTTP_200=Greeting."""
         for status in (400, 411, 413, 415, 422, 500):
-            models[f"HTTP_{status}"] = problems.Problem
+            models.setdefault(f"HTTP_{status}", problems.Problem)
         super().__init__(**models)
 
-    def generate_spec(self, *arguments: object) -> dict[str, dict]:
-        """Give the description of the answers, problems with the media type that is theirs."""
+    def generate_spec(self, *arguments: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the description of the answers, problems with the media type that is theirs."""
         answers = super().generate_spec(*arguments)
         for status, answer in answers.items():
-            if status >= "400":
+            if status >= "400" and "content" in answer:
                 content = answer["content"]
                 content["application/problem+json"] = content.pop("application/json")
         return answers
 
 
 api = spectree.SpecTree(
-    "{{ "falcon-asgi" if cookiecutter.interface == "asgi" else "falcon" }}",
+    OPENAPI_BACKEND,
     model_adapter=spectree.get_msgspec_model_adapter(),
     before=refuse,
     mode="strict",
     naming_strategy=lambda model: model.__name__,
     nested_naming_strategy=lambda _parent, child: child,
-    title="{{ cookiecutter.project_slug }}",
+    title=SERVICE,
     path="api",
     page_templates={},
 )
+
+
+def document() -> str:
+    """Return the document, once an application has been created."""
+    return json.format(json.encode(api.spec), indent=2).decode()

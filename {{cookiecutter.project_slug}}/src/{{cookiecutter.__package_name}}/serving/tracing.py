@@ -3,23 +3,24 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
-{% if cookiecutter.interface == "asgi" -%}
-from falcon.asgi import Request
-{%- else -%}
 from falcon import Request
-{%- endif %}
+
+from . import SERVICE
+from .interface import INSTRUMENTATION
 
 logger = logging.getLogger(__name__)
 
 # https://www.w3.org/TR/trace-context/#traceparent-header
-_TRACEPARENT = re.compile({{ "b" if cookiecutter.interface == "asgi" }}"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_current_span: Callable | None = None
+_TRACEPARENT = re.compile("[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_current_span: Callable[[], Any] | None = None
 
 
 def is_wanted() -> bool:
-    """Tell whether the standard variables ask for traces."""
+    """Return whether the standard variables ask for traces."""
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     return (
         any(os.environ.get(name) for name in endpoints)
@@ -28,43 +29,36 @@ def is_wanted() -> bool:
     )
 
 
-def traced(app: Callable) -> Callable:
-    """Give an application that makes a span for each request, where traces are wanted."""
+def traced(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an application that makes a span for each request, where traces are wanted."""
     if not is_wanted():
         return app
     try:
         from opentelemetry import trace
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.instrumentation.{{ cookiecutter.interface }} import OpenTelemetryMiddleware
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        instrumentation = import_module(INSTRUMENTATION)
     except ImportError:
         logger.warning("no traces, though variables ask for them: the extra otel is not installed")
         return app
     global _current_span
     _current_span = trace.get_current_span
-    os.environ.setdefault("OTEL_SERVICE_NAME", "{{ cookiecutter.project_slug }}")
+    os.environ.setdefault("OTEL_SERVICE_NAME", SERVICE)
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    return OpenTelemetryMiddleware(app)
+    middleware: Callable[..., Any] = instrumentation.OpenTelemetryMiddleware(app)
+    return middleware
 
 
-{% if cookiecutter.interface == "asgi" -%}
-def trace_id(headers: Mapping[bytes, bytes]) -> str | None:
-    """Give the ID of the trace that a request belongs to: the caller's, or one begun here."""
+def trace_id(req: Request) -> str | None:
+    """Return the ID of the trace that a request belongs to: the caller's, or one begun here."""
     if _current_span:
         return format(_current_span().get_span_context().trace_id, "032x")
-    match = _TRACEPARENT.match(headers.get(b"traceparent", b""))
-    return match and match[1].decode()
-{%- else -%}
-def trace_id(environ: Mapping[str, str]) -> str | None:
-    """Give the ID of the trace that a request belongs to: the caller's, or one begun here."""
-    if _current_span:
-        return format(_current_span().get_span_context().trace_id, "032x")
-    match = _TRACEPARENT.match(environ.get("HTTP_TRACEPARENT", ""))
+    match = _TRACEPARENT.match(req.get_header("traceparent", default=""))
     return match and match[1]
-{%- endif %}
 
 
 def name_span(req: Request) -> None:

@@ -12,7 +12,7 @@ SHARED_BYTES = 64 * MIB
 
 
 def cpu_limit(cgroup: Path) -> float | None:
-    """Give the CPUs that a control group, of version 2 or 1, may use at a time, or None."""
+    """Return the CPUs that a control group, of version 2 or 1, may use at a time, or None."""
     try:
         quota, period = (cgroup / "cpu.max").read_text().split()
     except OSError:
@@ -25,7 +25,7 @@ def cpu_limit(cgroup: Path) -> float | None:
 
 
 def memory_limit(cgroup: Path) -> int | None:
-    """Give the bytes of memory that a control group, of version 2 or 1, may use, or None."""
+    """Return the bytes of memory that a control group, of version 2 or 1, may use, or None."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             text = (cgroup / name).read_text().strip()
@@ -37,13 +37,14 @@ def memory_limit(cgroup: Path) -> int | None:
 
 
 def plan(wanted: int, cgroup: Path = Path("/sys/fs/cgroup")) -> tuple[int, str]:
-    """Give the number of workers to start, and the reason, as a line for the log.
+    """Return the number of workers to start, and the reason, as a line for the log.
 
     One worker a CPU keeps all CPUs busy, as long as the memory holds them. A number that
     is wanted wins, unless it is 0.
     """
     # macOS has no affinity.
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     quota = cpu_limit(cgroup)
     memory = memory_limit(cgroup)
     workers = ceil(min(cpus, quota or cpus))

@@ -1,0 +1,43 @@
+"""A Falcon application that has what every service needs."""
+
+from collections.abc import Iterable
+
+from falcon import MEDIA_JSON
+from falcon.media import JSONHandler
+from msgspec import json
+
+from . import problems
+from .interface import App, Check, Live, Ready, handle_unforeseen
+from .middleware import Middleware
+from .settings import ServerSettings
+
+__all__ = ["App", "add_probes", "new_app"]
+
+
+def loads(text: str) -> object:
+    """Return the value that a JSON text holds.
+
+    Raises:
+        ValueError: it is malformed, or nested too deeply.
+    """
+    try:
+        return json.decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def new_app(settings: ServerSettings) -> App:
+    """Return an application without routes."""
+    app = App(middleware=[Middleware(settings.max_body_bytes)])
+    json_handler = JSONHandler(dumps=json.encode, loads=loads)
+    app.req_options.media_handlers[MEDIA_JSON] = json_handler
+    app.resp_options.media_handlers[MEDIA_JSON] = json_handler
+    app.set_error_serializer(problems.serialize)
+    app.add_error_handler(Exception, handle_unforeseen)
+    return app
+
+
+def add_probes(app: App, checks: Iterable[Check]) -> None:
+    """Add what an orchestrator asks; the service is ready when all checks pass."""
+    app.add_route("/livez", Live())
+    app.add_route("/readyz", Ready(checks))

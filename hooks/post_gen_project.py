@@ -7,7 +7,7 @@ from pathlib import Path
 
 # cruft writes .cruft.json, which belongs in the first commit, after this hook; and where it makes
 # two releases of the project to compare, repositories would be in its way.
-UNDER_CRUFT = "{{ '_commit' in cookiecutter }}" == "True"
+UNDER_CRUFT = bool("{{ cookiecutter._commit | default('') }}")
 FIRST_COMMIT = (
     ("git", "init", "--quiet", "--initial-branch=main"),
     ("git", "add", "--all"),

@@ -1,4 +1,4 @@
-"""Answers to the questions of cookiecutter.json, made up: good, hostile, and nearly good."""
+"""Made-up answers to the prompts of cookiecutter.json: good, hostile, and nearly good."""
 
 import keyword
 import sys
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from support import ARTICLE_DEPENDENCY, PROMPTS
 
 from template_extensions import (
-    CONTROL_CATEGORIES,
     DEVICES,
     IMPORTED,
     dependency_rules,
@@ -16,7 +15,7 @@ from template_extensions import (
     text_rules,
 )
 
-# What means something to a language that an answer is written into, to a shell, or to a terminal.
+# What has a meaning in a language that an answer is written into, in a shell or in a terminal.
 FRAGMENTS = [
     *"\"'`\\{}[]()<>%$#:;&|*_~!?@=+-,./^ ",
     *("\n", "\r", "\t", "\0", "\x1b[31m", "\x7f", "\x85", "\u2028", "\u2029", "\ud800", "\udfff"),
@@ -36,7 +35,7 @@ FRAGMENTS = [
     *("@ git+https://", "#egg=", "; os_name == 'posix'", "[x]", "%40", "%2F", "@main", "user:pw@"),
     "x" * 250,
 ]
-# Names that a project has already, or that its tools treat as their own.
+# Names that a project or one of its tools already uses.
 NAMES = sorted(
     {
         *("app", "asgi", "conftest", "data", "docker", "init", "main", "mypy", "pip", "pre-commit"),
@@ -62,12 +61,12 @@ hostile_text = st.one_of(
 
 
 def is_good_text(text: str) -> bool:
-    """Tell whether the rules for any text let it pass."""
+    """Tell whether text breaks none of the rules for any text."""
     return not list(text_rules(text))
 
 
 good_characters = st.characters(
-    exclude_categories=CONTROL_CATEGORIES,
+    exclude_categories=["Cc", "Cs", "Zl", "Zp"],
     exclude_characters="\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
 )
 good_text = (
@@ -83,7 +82,7 @@ slugs = st.one_of(
 )
 mail_words = st.text(
     st.characters(
-        exclude_categories=[*CONTROL_CATEGORIES, "Zs"],
+        exclude_categories=["Cc", "Cs", "Z"],
         exclude_characters='@<>()[],;:\\"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069',
     ),
     min_size=1,
@@ -126,7 +125,7 @@ def direct_references(draw: st.DrawFn) -> str:
     return f"{name}{at}{url}" + (f"#{fragment}" if fragment else "") + (marker and f" ; {marker}")
 
 
-# A prompt that is not named here takes any text.
+# A prompt that is not listed here accepts any text.
 GOOD = {
     "project_slug": slugs.filter(lambda slug: not list(slug_rules(slug))),
     "author_email": st.tuples(mail_words, mail_words).map("@".join).filter(is_good_text),
@@ -149,7 +148,7 @@ NEARLY_GOOD = {
 
 @st.composite
 def mutants(draw: st.DrawFn, good: st.SearchStrategy[str]) -> str:
-    """Make a good answer worse: put something in its middle, or take something out."""
+    """Insert something into a good answer, or remove something from it."""
     text = draw(good)
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, min(len(text), start + 3)))
@@ -158,9 +157,9 @@ def mutants(draw: st.DrawFn, good: st.SearchStrategy[str]) -> str:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers as they are typed, by the name of their prompt; without those left at their default.
+    """Answers as they are typed, by the name of their prompt, except those left at their default.
 
-    `good` tells whether they were made so that none may be refused.
+    `good` tells whether none of them may be refused.
     """
 
     given: dict[str, str]
@@ -169,12 +168,12 @@ class Answers:
 
 @st.composite
 def answers(draw: st.DrawFn) -> Answers:
-    """Make up answers to all prompts: all good, or one or all of them as bad as they come."""
+    """Make up answers to all prompts: all good, or one or all of them bad."""
     texts = [name for name, default in PROMPTS.items() if isinstance(default, str)]
     bad = draw(st.sampled_from([*[[]] * 2 * len(texts), *([name] for name in texts), texts]))
     derived = [name for name in texts if "{{" in PROMPTS[name]]
     left = draw(st.sampled_from([*[[]] * 5, derived]))
-    given = {}
+    given: dict[str, str] = {}
     for name, default in PROMPTS.items():
         if name in left:
             continue
@@ -188,7 +187,7 @@ def answers(draw: st.DrawFn) -> Answers:
             given[name] = draw(st.sampled_from(default))
     good = not bad and not left
     if good and given["github_dependency"]:
-        # by chance, it may be named as the service is
+        # it may have the name of the service by chance
         rules = dependency_rules(given["github_dependency"], given["project_slug"])
         good = not list(rules)
     return Answers(given, good)

@@ -22,25 +22,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name long values by their length: a test's name has to fit into an environment variable."""
-    is_long = isinstance(val, str | bytes) and len(val) > 100
-    return f"{len(val)}-long" if is_long else None
+    """Name long values by their length: a test's name must fit into an environment variable."""
+    if isinstance(val, str | bytes) and len(val) > 100:
+        return f"{len(val)}-long"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker where they share an image or an environment."""
+    """Run the tests of a file in one worker if they share an image or an environment."""
     for item in items:
         if item.get_closest_marker("image") or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
-    """Name the services that a failed test is about, which are kept, and their answers."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the services of a failed test, which are kept, and their answers."""
     report = yield
     if report.failed:
-        shared = [value for value in item.funcargs.values() if isinstance(value, Bake)]
+        arguments = item.funcargs.values() if isinstance(item, pytest.Function) else ()
+        shared = [value for value in arguments if isinstance(value, Bake)]
         for bake in item.stash.get(BAKES, []) + shared:
             report.sections.append((str(bake.path), str(dict(bake.answers))))
     return report
@@ -58,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> Iterator[None]:
-    """Give git an identity, and leave out what a developer's shell may say about the service."""
+    """Set git's identity, and unset what a developer's shell may have set for the service."""
     with pytest.MonkeyPatch.context() as patch:
         for role in ("AUTHOR", "COMMITTER"):
             patch.setenv(f"GIT_{role}_NAME", "Test")
@@ -69,7 +73,7 @@ def environment() -> Iterator[None]:
 
 
 def baker(cookies: Cookies, node: pytest.Item | pytest.Session) -> BakeFunction:
-    """Give the function that bakes with the answers it is called with, for a test or for many."""
+    """Return the function that bakes with the answers it is called with, for a test or many."""
 
     def bake(**answers: str) -> Bake:
         result = cookies.bake(extra_context=answers)
@@ -93,7 +97,7 @@ def bake_session(request: pytest.FixtureRequest, cookies_session: Cookies) -> Ba
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """Need a Docker engine: skip without one, or fail where REQUIRE_ENGINE is set."""
+    """Skip without a Docker engine, or fail if REQUIRE_ENGINE is set."""
     if not engine_answers():
         reason = "no Docker engine answers `docker info`"
         if os.environ.get("REQUIRE_ENGINE"):
@@ -103,7 +107,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def tools(bake_session: BakeFunction, engine: None) -> str:
-    """Give the image of what tests run beside the service."""
+    """Return the image with the tools that tests run beside the service."""
     # built by the Makefile of a service, which leads a build through any network
     baked = bake_session(project_slug="tools", base_image="python:3.13-slim")
     flags = f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --file={TEMPLATE}/tests/tools.Dockerfile"
@@ -113,7 +117,7 @@ def tools(bake_session: BakeFunction, engine: None) -> str:
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[None]:
-    """Let a build reach the servers that the tests start on loopback."""
+    """Let builds reach the servers that the tests start on loopback."""
     flags = os.environ.get("DOCKER_BUILD_FLAGS", "")
     with pytest.MonkeyPatch.context() as patch:
         if "--network" not in flags:
@@ -125,7 +129,7 @@ def network() -> Iterator[None]:
 def service(
     request: pytest.FixtureRequest, bake_session: BakeFunction, engine: None, network: None
 ) -> Service:
-    """Give a service of either interface, whose image is built."""
+    """Return a service of either interface, with its image built."""
     slug = f"{request.module.__name__.removeprefix('test_')}-{request.param}"
     baked = bake_session(project_slug=slug, interface=request.param)
     add_probe(baked)
@@ -135,9 +139,9 @@ def service(
 
 @pytest.fixture(scope="session")
 def git_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a git configuration that leads from the article's repository to one on loopback.
+    """Yield a git configuration that leads from the article's repository to one on loopback.
 
-    It requires packaging too, which a build must not take for a tool of its own.
+    That one requires packaging too, which a build must not remove as one of its own tools.
     """
     with serve_git(tmp_path_factory.mktemp("git"), "packaging") as config:
         yield config
@@ -145,7 +149,7 @@ def git_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def private_index() -> Iterator[PrivateIndex]:
-    """Give a package index that asks for a password."""
+    """Yield a package index that requires a password."""
     with PrivateIndex() as index:
         threading.Thread(target=index.serve_forever, daemon=True).start()
         yield index

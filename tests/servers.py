@@ -1,4 +1,4 @@
-"""Servers on loopback that stand for what a company has: a package index, a git mirror."""
+"""Servers on loopback in the place of a company's own: a package index, a git mirror."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ import time
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from support import free_port
 
 
 class PrivateIndex(http.server.ThreadingHTTPServer):
-    """A package index that asks for a password, and passes on what this machine's index has.
+    """A package index that requires a password, and serves what this machine's index has.
 
-    It sends the same cache headers as pypi.org, and keeps in `served` the name of every file that
-    was fetched.
+    It sends the same cache headers as pypi.org, and records in `served` the name of every file
+    that was fetched.
     """
 
     user, password = "canary-user", "canary-password"
@@ -38,12 +38,30 @@ class PrivateIndex(http.server.ThreadingHTTPServer):
         self.served: list[str] = []
 
     def address_with(self, password: str) -> str:
-        """Give the address with the user and a password in it."""
+        """Return the address with the user and a password in it."""
         return f"http://{self.user}:{password}@{self.host}/simple/"
 
 
-class PrivateIndexHandler(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
+    """A handler that logs nothing."""
+
+    def answer(self, status: int, data: bytes, *headers: tuple[str, str]) -> None:
+        """Answer with a status, headers and a body."""
+        self.send_response(status)
+        for name, value in (*headers, ("Content-Length", str(len(data)))):
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Log nothing."""
+
+
+class PrivateIndexHandler(Handler):
     """Answers for PrivateIndex."""
+
+    server: PrivateIndex
 
     def do_GET(self) -> None:  # noqa: D102
         index = self.server
@@ -63,8 +81,8 @@ class PrivateIndexHandler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
-    def own_link(self, page: str):  # noqa: ANN201
-        """Give the function that turns a file's link on a page into one to this server."""
+    def own_link(self, page: str) -> Callable[[re.Match[str]], str]:
+        """Return the function that turns a file's link on a page into one to this server."""
 
         def replace(match: re.Match[str]) -> str:
             url = urllib.parse.urljoin(page, match[1])
@@ -75,22 +93,11 @@ class PrivateIndexHandler(http.server.BaseHTTPRequestHandler):
         return replace
 
     def fetch(self, url: str) -> bytes:
-        """Give what the machine's own index answers."""
+        """Return what this machine's index answers."""
         request = urllib.request.Request(url, headers={"Accept": "text/html, */*"})  # noqa: S310
         with urllib.request.urlopen(request) as response:  # noqa: S310
-            return response.read()
-
-    def answer(self, status: int, data: bytes, *headers: tuple[str, str]) -> None:
-        """Answer with a status, headers and a body."""
-        self.send_response(status)
-        for name, value in (*headers, ("Content-Length", str(len(data)))):
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+            data: bytes = response.read()
+            return data
 
 
 class FileIndex(http.server.ThreadingHTTPServer):
@@ -103,7 +110,7 @@ class FileIndex(http.server.ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
 
     def add(self, name: str) -> str:
-        """Offer an empty wheel or sdist of this name; give its SHA-256 hash."""
+        """Offer an empty wheel or sdist of this name, and return its SHA-256 hash."""
         project, version = name.removesuffix(".tar.gz").split("-")[:2]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
@@ -116,8 +123,10 @@ class FileIndex(http.server.ThreadingHTTPServer):
         return hashlib.sha256(self.files[name]).hexdigest()
 
 
-class FileIndexHandler(PrivateIndexHandler):
+class FileIndexHandler(Handler):
     """Answers for FileIndex."""
+
+    server: FileIndex
 
     def do_GET(self) -> None:  # noqa: D102
         name = self.path.rstrip("/").rpartition("/")[2]
@@ -136,7 +145,7 @@ class FileIndexHandler(PrivateIndexHandler):
 
 
 class Registry(http.server.ThreadingHTTPServer):
-    """A registry that has the manifest of one image, whatever that is called."""
+    """A registry that has the manifest of one image, under any name."""
 
     def __init__(self) -> None:
         """Listen on a free port."""
@@ -145,7 +154,7 @@ class Registry(http.server.ThreadingHTTPServer):
         self.manifest = b""
 
     def publish(self, *layers: str) -> str:
-        """Have an image with these digests as its layers; give its own digest."""
+        """Publish an image with these digests as its layers, and return its own digest."""
         kind = "application/vnd.oci.image.manifest.v1+json"
         self.manifest = json.dumps(
             {"schemaVersion": 2, "mediaType": kind, "layers": layers}
@@ -153,8 +162,10 @@ class Registry(http.server.ThreadingHTTPServer):
         return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
 
 
-class RegistryHandler(PrivateIndexHandler):
+class RegistryHandler(Handler):
     """Answers for Registry."""
+
+    server: Registry
 
     def do_GET(self) -> None:  # noqa: D102
         kind = ("Content-Type", "application/vnd.oci.image.manifest.v1+json")
@@ -165,11 +176,11 @@ class RegistryHandler(PrivateIndexHandler):
 
 @contextmanager
 def serve_git(root: Path, *requires: str) -> Iterator[Path]:
-    """Serve a repository while the context lasts; give a git configuration that leads to it.
+    """Serve a repository while the context lasts, and yield a git configuration that leads to it.
 
-    It stands in for the article's and has the same names. It requires Markdown, which the
-    article's imports on every Python but declares for those before 3.10 alone, and what else
-    is named.
+    It takes the place of the article's and has the same names. It requires Markdown, which the
+    article's imports on every Python but declares only for those before 3.10, and the other
+    distributions that are named.
     """
     source = root / "source"
     package = source / "markdown_plain_text"

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
+from typing import Any
 
 from images import Container, docker, running
 from support import Bake
 
-# Added to the package as the module probe; GUNICORN_CMD_ARGS cannot name an application, so
+# Added to the package as the module probe. GUNICORN_CMD_ARGS cannot name an application, so
 # containers that need it run `gunicorn PACKAGE.probe:serve()`.
 PROBE = """
 import asyncio
@@ -116,10 +117,10 @@ class Running(Container):
         except OSError:
             return False
 
-    def ask(
+    def ask(  # type: ignore[override]  # the request is sent from outside of the container
         self, path: str, method: str = "GET", *, port: int = 0, body: bytes = b"", **headers: str
     ) -> tuple[HTTPResponse, bytes]:
-        """Send a request; give the answer and its body. In a header's name, _ stands for -."""
+        """Send a request, with _ for - in the names of headers; return the response and its body."""
         connection = HTTPConnection(self.host, port or self.port, timeout=20)
         try:
             fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -130,7 +131,7 @@ class Running(Container):
             connection.close()
 
     def send(self, data: bytes) -> bytes:
-        """Send bytes on a connection of their own; give all that comes until it ends."""
+        """Send bytes on a new connection, and return everything received until it ends."""
         with self.connect() as connection:
             connection.sendall(data)
             received = b""
@@ -140,7 +141,7 @@ class Running(Container):
             return received
 
     def metrics(self) -> dict[str, float]:
-        """Give the values of its metrics, by name and labels."""
+        """Return the values of its metrics, by name and labels."""
         try:
             text = self.ask("/metrics", port=9090)[1].decode()
         except ConnectionError:  # the worker that was to answer has ended
@@ -149,12 +150,12 @@ class Running(Container):
         return {series: float(value) for series, _, value in lines}
 
     def cpu_seconds(self) -> list[float]:
-        """Give the CPU time of each of its processes."""
+        """Return the CPU time of each of its processes."""
         name = "process_cpu_seconds_total{"
         return [value for series, value in self.metrics().items() if series.startswith(name)]
 
     def requests(self, route: str) -> float:
-        """Give the number of requests that its metrics count for a route."""
+        """Return the number of requests that its metrics count for a route."""
         prefix = "http_server_request_duration_seconds_count{"
         return sum(
             value
@@ -162,14 +163,14 @@ class Running(Container):
             if series.startswith(prefix) and f'http_route="{route}"' in series
         )
 
-    def lines(self, **members: object) -> list[dict]:
-        """Give the lines of its log that have these members; each is one JSON object."""
+    def lines(self, **members: object) -> list[dict[str, Any]]:
+        """Return the lines of its log that have these members; each line is a JSON object."""
         lines = [json.loads(line) for line in self.logs().splitlines()]
         assert all(isinstance(line, dict) for line in lines)
         return [line for line in lines if members.items() <= line.items()]
 
-    def wait_for(self, **members: object) -> dict:
-        """Wait for a line of its log that has these members."""
+    def wait_for(self, **members: object) -> dict[str, Any]:
+        """Wait for a line of its log that has these members, and return it."""
         deadline = time.monotonic() + 10
         while not (found := self.lines(**members)):
             assert time.monotonic() < deadline, self.logs()
@@ -177,7 +178,7 @@ class Running(Container):
         return found[-1]
 
     def workers(self) -> list[int]:
-        """Give the process IDs of its workers, as the engine's host has them."""
+        """Return the process IDs of its workers, as they are on the engine's host."""
         rows = docker("top", self.id, "-eo", "pid,ppid").splitlines()[1:]
         processes = [tuple(map(int, row.split())) for row in rows]
         master = int(self.inspect("{{.State.Pid}}"))
@@ -193,7 +194,7 @@ class Service:
 
     @property
     def package(self) -> str:
-        """The name of its package."""
+        """Name of its package."""
         return self.baked.answers["__package_name"]
 
     @property

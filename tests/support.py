@@ -1,4 +1,4 @@
-"""What the tests share: a service made from the template, and how to talk to it."""
+"""What the tests share: a service made from the template, and how to send it requests."""
 
 import json
 import os
@@ -29,7 +29,6 @@ ARTICLE_DEPENDENCY = (
     "python-markdown-plain-text.git#egg=plain-text-markdown-extention"
 )
 
-
 CRUFT = (sys.executable, "-m", "cruft")
 
 
@@ -52,18 +51,18 @@ class Bake:
         )
 
     def make(self, *arguments: str, **environment: str) -> str:
-        """Run make, which must succeed; give all that it printed."""
+        """Run make, which must succeed, and return everything that it printed."""
         result = self.run("make", "--no-print-directory", *arguments, **environment)
         printed = result.stdout + result.stderr
         assert result.returncode == 0, f"make {' '.join(arguments)} failed:\n{printed}"
         return printed
 
     def read(self, name: str) -> str:
-        """Give the text of a file."""
+        """Return the text of a file."""
         return (self.path / name).read_text("utf-8")
 
     def files(self) -> set[str]:
-        """Give the paths of all files but git's own, relative to the service's folder."""
+        """Return the paths of all files except git's own, relative to the service's folder."""
         paths = (path for path in self.path.rglob("*") if path.is_file())
         relative = (path.relative_to(self.path) for path in paths)
         return {path.as_posix() for path in relative if path.parts[0] != ".git"}
@@ -77,15 +76,15 @@ def cookiecutter(
     under: Sequence[str] = (),
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run cookiecutter as a user would, with a home of its own beside the output folder.
+    """Run cookiecutter as a user would, with its own home folder beside the output folder.
 
     Args:
-        out: the output folder.
-        arguments: what follows on the command line.
-        typed: what is typed at the prompts.
-        python: the interpreter that has cookiecutter.
-        under: a command that runs the command that follows it.
-        environment: variables to add.
+        out: The output folder.
+        arguments: The rest of the command line.
+        typed: What is typed at the prompts.
+        python: The interpreter that has cookiecutter.
+        under: A command that runs the command that follows it.
+        environment: Variables to add to the environment.
     """
     home = out.parent / "home"
     home.mkdir(exist_ok=True)
@@ -102,7 +101,7 @@ def cookiecutter(
 
 
 def copy_template(folder: Path) -> None:
-    """Copy the template as it is here, but for what git ignores, into a folder."""
+    """Copy the template as it is here, except for what git ignores, into a folder."""
     listed = git(TEMPLATE, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for path in filter(Path.exists, (TEMPLATE / name for name in listed.rstrip("\0").split("\0"))):
         copy = folder / path.relative_to(TEMPLATE)
@@ -111,13 +110,13 @@ def copy_template(folder: Path) -> None:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in a folder, which must succeed; give what it prints."""
+    """Run git in a folder, which must succeed, and return what it prints."""
     command = ["git", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def commit(folder: Path, tag: str) -> None:
-    """Commit and tag all that is in a folder, in a repository that is made if need be."""
+    """Commit and tag everything in a folder, in a repository that is made if there is none."""
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", tag)
@@ -125,18 +124,22 @@ def commit(folder: Path, tag: str) -> None:
 
 
 def free_port() -> int:
-    """Give a TCP port of the loopback interface on which nothing listens."""
+    """Return a TCP port of the loopback interface on which nothing listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def get(
     url: str | urllib.request.Request, seconds: float = 15, pause: float = 0.1
 ) -> tuple[int, str]:
-    """Ask until something answers, for so many seconds; give the status and the text.
+    """Send requests until one is answered, and return the status and the text.
 
-    Between two attempts it waits for so many seconds as `pause` says.
+    Args:
+        url: What to request.
+        seconds: When to give up.
+        pause: The seconds between two requests.
     """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
@@ -153,8 +156,9 @@ def get(
 
 
 def markdown_text(source: str) -> str:
-    """Give the text that a reader of rendered CommonMark sees in the first block."""
+    """Return the text that a reader of rendered CommonMark sees in the first block."""
     block = MarkdownIt("commonmark").enable("strikethrough").parse(source)[1]
     assert block.type == "inline"
-    assert {child.type for child in block.children} <= {"text", "text_special"}, source
-    return "".join(child.content for child in block.children)
+    children = block.children or []
+    assert {child.type for child in children} <= {"text", "text_special"}, source
+    return "".join(child.content for child in children)

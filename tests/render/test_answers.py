@@ -1,4 +1,4 @@
-"""An answer that is accepted comes out right wherever it is written."""
+"""An accepted answer is written correctly into every file."""
 
 import re
 import sys

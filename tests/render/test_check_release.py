@@ -1,4 +1,4 @@
-"""A tag, the version and the changelog of a release agree, or one line says where not."""
+"""The tag, the version and the changelog of a release agree, or one line says how they differ."""
 
 import subprocess
 import sys

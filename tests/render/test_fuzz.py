@@ -1,4 +1,4 @@
-"""Any answers are refused in one line, or make a service that works and says what was answered."""
+"""Any answers are refused in one line, or make a service that works and has them in it."""
 
 import ast
 import contextlib
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -35,12 +36,17 @@ from template_extensions import quoted
 BATCH = 300
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", BATCH))
 LONG = EXAMPLES > BATCH
-PARSERS = {".py": ast.parse, ".toml": tomllib.loads, ".yaml": yaml.safe_load, ".json": json.loads}
+PARSERS: dict[str, Callable[[str], Any]] = {
+    ".py": ast.parse,
+    ".toml": tomllib.loads,
+    ".yaml": yaml.safe_load,
+    ".json": json.loads,
+}
 PYTHON_M = (sys.executable, "-m")
 
 # cookiecutter compiles all templates anew for every bake.
 compile_template = Environment.compile
-compiled = {}
+compiled: dict[tuple[object, ...], CodeType] = {}
 
 # Asks each service whose folder is an argument, as gunicorn serves it, in a process of its own.
 ASK = r"""
@@ -69,19 +75,22 @@ def parse(suffix: str, text: str) -> Any:  # noqa: ANN401
 
 
 def parsed(bake: Bake, name: str) -> Any:  # noqa: ANN401
-    """Give what the parser makes of a file of a bake."""
+    """Return a file of a bake, parsed."""
     return parse(Path(name).suffix, bake.read(name))
 
 
-def compile_once(environment: Environment, *source: str | None) -> CodeType:
+def compile_once(
+    environment: Environment, source: str, name: str | None = None, filename: str | None = None
+) -> CodeType:
     """Compile a template, unless an earlier bake did."""
-    if source not in compiled:
-        compiled[source] = compile_template(environment, *source)
-    return compiled[source]
+    key = (source, name, filename)
+    if key not in compiled:
+        compiled[key] = compile_template(environment, *key)
+    return compiled[key]
 
 
 def run_hook(script: str, cwd: str = ".") -> None:
-    """Run a rendered hook in this process, which is quicker than one of its own."""
+    """Run a rendered hook in this process, which is quicker than in a new one."""
     with contextlib.chdir(cwd), contextlib.redirect_stdout(io.StringIO()):
         try:
             runpy.run_path(script, run_name="__main__")
@@ -117,10 +126,10 @@ def bake_here(out: Path, typed: dict[str, str], arguments: dict[str, str] | None
 
 
 def labels(dockerfile: str) -> dict[str, str]:
-    """Give the labels of a Dockerfile's last stage as BuildKit reads them.
+    """Return the labels of a Dockerfile's last stage as BuildKit reads them.
 
     Raises:
-        AssertionError: a word is quoted in another way than in double quotes, or names a variable.
+        AssertionError: A word is not in double quotes, or names a variable.
     """
     (lines,) = re.findall(r"^LABEL (.*(?:\\\n.*)*)\nCMD", dockerfile, re.MULTILINE)
     pair = r'([a-z.]+)="((?:[^"\\$]|\\["$\\]|\$\{(?:unset:-|VERSION|REVISION)\})*)"'
@@ -132,9 +141,9 @@ def labels(dockerfile: str) -> dict[str, str]:
 
 
 def annotations(bake_file: str) -> dict[str, str]:
-    """Give the annotations of a docker-bake.hcl that do not name a variable.
+    """Return the annotations of a docker-bake.hcl that do not name a variable.
 
-    HCL reads these strings as JSON does, where no template is in them.
+    Without a template in them, HCL reads these strings as JSON does.
     """
     line = r'^    (\w+) += ("(?:[^"\\]|\\["\\]|\\u[0-9a-f]{4})*")$'
     strings = dict(re.findall(line, bake_file, re.MULTILINE))
@@ -143,7 +152,7 @@ def annotations(bake_file: str) -> dict[str, str]:
 
 
 def assert_answers_read_back(bake: Bake) -> None:
-    """Parse every file, and compare what the free text has become with what was answered."""
+    """Parse every file, and compare the free text in them with what was answered."""
     for name in bake.files():
         parsed(bake, name)
     answer = bake.answers
@@ -155,7 +164,7 @@ def assert_answers_read_back(bake: Bake) -> None:
     requirements = [Requirement(line) for line in project["dependencies"]]
     direct = [each for each in requirements if each.url]
     assert len(direct) == bool(answer["github_dependency"])
-    assert all(each.url in answer["github_dependency"] for each in direct)
+    assert all(str(each.url) in answer["github_dependency"] for each in direct)
     label = labels(bake.read("Dockerfile"))
     assert label["title"] == answer["project_slug"]
     assert label["description"] == answer["description"]
@@ -171,9 +180,11 @@ def assert_answers_read_back(bake: Bake) -> None:
 
 @dataclass
 class Run:
-    """What came of many answers; the bakes of the current batch lie in `folder`, by number.
+    """The results of many answers.
 
-    `images` asks for an image of one bake of each batch.
+    Attributes:
+        folder: Where the bakes of the current batch are, by number.
+        images: Whether to build an image of one bake of each batch.
     """
 
     folder: Path
@@ -185,10 +196,10 @@ class Run:
     seen: set[int] = field(default_factory=set)
 
     def add(self, answers: Answers) -> None:
-        """Bake, and check all that can be checked for one bake alone.
+        """Bake, and make the checks that need no other tool.
 
         Raises:
-            AssertionError: something does not hold; the bake is kept.
+            AssertionError: A check fails; the bake is kept.
         """
         out = self.folder / "last"
         shutil.rmtree(out, ignore_errors=True)
@@ -213,13 +224,13 @@ class Run:
         self.batch.append(Bake(kept / bake.path.name, bake.answers))
 
     def check(self) -> None:
-        """Check by the tools that start slowly what is left to check in a batch, and empty it.
+        """Check the batch with the tools that start slowly, and empty it.
 
         Raises:
-            AssertionError: something does not hold; the bakes are kept.
+            AssertionError: A check fails; the bakes are kept.
         """
         shutil.copy(self.batch[0].path / ".pre-commit-config.yaml", self.folder)
-        # hadolint reads one configuration: what it ignores is of the base image, not of an answer
+        # hadolint reads one configuration; what it ignores depends on the base image alone
         rules = {rule for bake in self.batch for rule in parsed(bake, ".hadolint.yaml")["ignored"]}
         (self.folder / ".hadolint.yaml").write_text(f"ignored: {sorted(rules)}\n")
         new = {bake.path: self.new_files(bake) for bake in self.batch}
@@ -279,7 +290,7 @@ class Run:
         self.built += 1
 
     def report(self) -> str:
-        """Give the counts in a few lines."""
+        """Return the counts in a few lines."""
         fields = ", ".join(f"{name} {count}" for name, count in self.refused.most_common())
         return (
             f"refused {self.refused.total()}: {fields}\n"

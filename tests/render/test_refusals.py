@@ -114,7 +114,7 @@ def test_refusal(tmp_path: Path, field: str, value: str, rule: str) -> None:
         generate(str(TEMPLATE), None, True, answers, output_dir=str(tmp_path), default_config=True)
     shown = json.dumps(value, ensure_ascii=False)
     shown = shown if shown.isprintable() else json.dumps(value)
-    line = refusal.value.code
+    line = str(refusal.value)
     assert line.startswith(f"{field} {shown} {rule}")
     assert "\n" not in line
     assert list(tmp_path.iterdir()) == []

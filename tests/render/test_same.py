@@ -10,7 +10,7 @@ import pytest
 from support import CRUFT, TEMPLATE, commit, cookiecutter, copy_template, git
 
 ANSWERS = ("project_name=Größe & Co", "project_slug=same", 'description=It\'s \\ "the" $same.')
-# Makes all of Python's clocks but the processor's run 400 days ahead.
+# Sets Python's clocks 400 days ahead.
 LATER = """
 import datetime, time
 AHEAD = 400 * 86400
@@ -28,15 +28,15 @@ time.time = lambda: seconds() + AHEAD
 time.time_ns = lambda: nanoseconds() + AHEAD * 10**9
 """
 
-OLDEST = re.search(
+[OLDEST] = re.findall(
     r"cookiecutter (\d+\.\d+\.\d+) or newer", (TEMPLATE / "README.md").read_text("utf-8")
-)[1]
+)
 
-Tree = dict[str, tuple[int, bytes]]
+Tree = dict[str, tuple[int, bytes | None]]
 
 
 def environment_with(folder: Path, requirement: str) -> str:
-    """Make a virtual environment with a distribution in it; give its interpreter."""
+    """Make a virtual environment with a distribution in it, and return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = str(folder / "bin" / "python")
     quiet = ("--quiet", "--disable-pip-version-check")
@@ -45,9 +45,12 @@ def environment_with(folder: Path, requirement: str) -> str:
 
 
 def tree(folder: Path) -> Tree:
-    """Give the mode and bytes of every path of a project but its repository; folders have none."""
+    """Return the mode and bytes of every path of a project outside its repository."""
     return {
-        str(path.relative_to(folder)): (path.stat().st_mode, path.is_file() and path.read_bytes())
+        str(path.relative_to(folder)): (
+            path.stat().st_mode,
+            path.read_bytes() if path.is_file() else None,
+        )
         for path in (folder, *folder.rglob("*"))
         if path.relative_to(folder).parts[:1] not in ((".git",), (".cruft.json",))
     }
@@ -127,7 +130,7 @@ def test_cruft(expected: Tree, repository: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(params=[f"=={OLDEST}", ">=2.7,<3"])
 def python(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the interpreter of an environment with one end of the versions that README.md names."""
+    """Return an interpreter with the oldest or the newest cookiecutter that README.md names."""
     return environment_with(tmp_path / "environment", f"cookiecutter{request.param}")
 
 

@@ -1,4 +1,4 @@
-"""`cruft update` brings a service to the next release, and keeps what its owners have changed."""
+"""`cruft update` brings a service to the next release, and keeps its owners' changes."""
 
 import subprocess
 import sys
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a repository of the template with two releases.
+    """Return a repository of the template with two releases.
 
-    v1 is the newest release where the template has one, else the template as it is. v2 is the
-    template as it is with one change more, by a filter that v1 does not have.
+    v1 is the newest release of the template, or the template as it is if there is none. v2 is the
+    template as it is with one more change, by a filter that v1 does not have.
     """
     folder = tmp_path_factory.mktemp("releases") / "template"
     tags = git(TEMPLATE, "tag", "--list", "v*", "--sort=-v:refname").split()
@@ -51,7 +51,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(releases: Path, tmp_path: Path) -> Bake:
-    """Give a service of the first release, under git."""
+    """Return a service of the first release, in a repository."""
     create = [*CRUFT, "create", "--no-input", "--checkout", "v1", str(releases)]
     subprocess.run(create, cwd=tmp_path, check=True)
     folder = tmp_path / "falcon-service"
@@ -60,7 +60,7 @@ def service(releases: Path, tmp_path: Path) -> Bake:
 
 
 def update(service: Bake) -> set[str]:
-    """Update to the second release; give the files that have conflicts."""
+    """Update to the second release, and return the files that have conflicts."""
     result = service.run(*CRUFT, "update", "--skip-apply-ask", "--checkout", "v2")
     assert result.returncode == 0, result.stdout + result.stderr
     assert (service.path / "NEWS.md").exists()

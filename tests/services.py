@@ -120,7 +120,7 @@ class Running(Container):
     def ask(  # type: ignore[override]  # the request is sent from outside of the container
         self, path: str, method: str = "GET", *, port: int = 0, body: bytes = b"", **headers: str
     ) -> tuple[HTTPResponse, bytes]:
-        """Send a request, with _ for - in the names of headers; return the response and its body."""
+        """Send a request, and return the response and its body; in header names, _ stands for -."""
         connection = HTTPConnection(self.host, port or self.port, timeout=20)
         try:
             fields = {name.replace("_", "-"): value for name, value in headers.items()}

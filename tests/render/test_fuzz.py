@@ -253,17 +253,17 @@ class Run:
         self.batch.clear()
 
     def new_files(self, bake: Bake) -> list[str]:
-        """Give the files of a bake that no earlier bake had with the same content."""
+        """Return the files of a bake that no earlier bake had with the same content."""
         hashes = {name: hash((name, bake.read(name))) for name in bake.files()}
         new = sorted(name for name, value in hashes.items() if value not in self.seen)
         self.seen.update(hashes.values())
         return new
 
     def run(self, *command: str, folder: Path | None = None) -> str:
-        """Run a command in the folder, or in another; it must succeed. Give its output.
+        """Run a command, which must succeed, in the folder or in another, and return its output.
 
         Raises:
-            AssertionError: it failed; names the bakes that it names.
+            AssertionError: It failed; the message lists the bakes in its output.
         """
         result = subprocess.run(
             command, cwd=folder or self.folder, capture_output=True, text=True, check=False

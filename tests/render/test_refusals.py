@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cookiecutter.main import cookiecutter as generate
 from support import CHOICES, TEMPLATE, cookiecutter
+
+from template_extensions import refusal
 
 SLUG_FORM = "must be lower-case letters, digits and single hyphens, and begin with a letter"
 IMPORTED = "must not be the name of a module that the service or its tests import"
@@ -108,16 +109,12 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("field", "value", "rule"), REFUSALS)
-def test_refusal(tmp_path: Path, field: str, value: str, rule: str) -> None:
-    answers = {field: value}
-    with pytest.raises(SystemExit) as refusal:
-        generate(str(TEMPLATE), None, True, answers, output_dir=str(tmp_path), default_config=True)
+def test_refusal(field: str, value: str, rule: str) -> None:
+    line = refusal({"project_slug": "falcon-service", field: value})
     shown = json.dumps(value, ensure_ascii=False)
     shown = shown if shown.isprintable() else json.dumps(value)
-    line = str(refusal.value)
     assert line.startswith(f"{field} {shown} {rule}")
-    assert "\n" not in line
-    assert list(tmp_path.iterdir()) == []
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize("field", dict.fromkeys(field for field, _, _ in REFUSALS))

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Callable
 from itertools import product
 from pathlib import PurePath
 
@@ -71,7 +72,7 @@ FILES = {
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
 
 # What stands in a file for some choices alone; these are the names of sets of them.
-BROUGHT = {
+BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     "alpine": {
         "Dockerfile": (" python3\nRUN python3 -m venv", "ARG ROOT=", "AS minimal", "LD_PRELOAD"),
         "Makefile": ("; a new alpine:latest", "docker minimal release", "\nminimal:"),
@@ -142,7 +143,7 @@ LEADS = {
     "pip install": {"ca", "cache", "netrc", "pip_config", "pip_index_url"},
     "source=requirements-git.txt": {"git_config"},
 }
-PARSERS = {
+PARSERS: dict[str, Callable[[str], object]] = {
     ".json": json.loads,
     ".py": ast.parse,
     ".toml": tomllib.loads,

@@ -27,6 +27,7 @@ mutate: $(VENV)/installed ## Break a copy in one place at a time (hours; KIND=va
 
 lint: $(VENV)/installed ## Check the template's own files
 	$(BIN)/pre-commit run --all-files
+	$(BIN)/mypy
 
 lock: $(BIN)/uv ## Pin the newest allowed tools here, and dependencies in the template
 	$(COMPILE) --group dev --output-file requirements-dev.txt pyproject.toml
@@ -41,7 +42,7 @@ bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes),
 	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .hypothesis .mutants.json .pytest_cache .ruff_cache
+	rm -rf $(VENV) .hypothesis .mutants.json .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/installed: requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)

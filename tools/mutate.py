@@ -34,7 +34,7 @@ RENDERED = ("tests/render/test_render.py", "-m", "not slow")
 # The tests that could notice, cheapest first.
 STAGES = {
     "validators": (
-        ("tests/render/test_refusals.py", "-k", "not line and not replay and not user"),
+        ("tests/render/test_refusals.py::test_refusal",),
         ("tests/render/test_answers.py", "tests/render/test_refusals.py", "-m", "not slow"),
         ("tests/render/test_render.py", "tests/render/test_same.py", "-k", "same or pep_508"),
     ),

@@ -13,19 +13,19 @@ N ?= 10000
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed ## Make a service, run it (in its image, where a Docker engine answers), show its answer
+demo: $(VENV)/installed ## Make a service, run it (in its image, with a Docker engine), and show its response
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/demo.sh
 
 test: $(VENV)/installed ## Run all tests; those of images need a Docker engine
 	$(BIN)/pytest --numprocesses 2
 
-fuzz: $(VENV)/installed ## Try N sets of made-up answers (10000, half an hour), and count
+fuzz: $(VENV)/installed ## Try N sets of made-up answers (10000: half an hour), and count the results
 	FUZZ_EXAMPLES=$(N) $(BIN)/pytest --numprocesses 0 tests/render/test_fuzz.py
 
 mutate: $(VENV)/installed ## Break a copy in one place at a time (hours; KIND=validators, conditionals or dockerfile)
 	PYTHONPATH=tests $(BIN)/python tools/mutate.py $(KIND)
 
-lint: $(VENV)/installed ## Check the template's own files
+lint: $(VENV)/installed ## Check the template's own files, and their types
 	$(BIN)/pre-commit run --all-files
 	$(BIN)/mypy
 
@@ -41,7 +41,7 @@ bench-http: $(VENV)/installed ## Measure what a request costs, with wrk (minutes
 bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes), and write benchmarks/image.md
 	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)
 
-clean: ## Remove what the other targets made
+clean: ## Remove the files that the other targets made
 	rm -rf $(VENV) .hypothesis .mutants.json .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/installed: requirements-dev.txt

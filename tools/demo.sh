@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes a service with the default answers, runs it, and shows its answer: in its image, with the
-# image's size, where a Docker engine answers, else under gunicorn in a virtual environment.
+# Makes a service with the default answers, runs it, and shows its response: in its image, whose size it
+# prints, or, without a Docker engine, under gunicorn in a virtual environment.
 set -eu
 template=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -44,7 +44,7 @@ if docker info >/dev/null 2>&1; then
     bytes=$(docker export "$container" | wc -c)
     where="its image, of $((bytes / 1000000)) MB as one tar archive (10^6 bytes, docker export)"
 else
-    echo "No Docker engine answers, so the service runs under gunicorn in a virtual environment."
+    echo "No Docker engine was found, so the service runs under gunicorn in a virtual environment."
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     make .venv/installed
     make run PORT="$port" &

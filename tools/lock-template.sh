@@ -1,5 +1,5 @@
 #!/bin/sh
-# Refreshes the lock of the service in the template, by `make lock` in a service made from it.
+# Refreshes the lock of the service in the template: runs `make lock` in a service made from it.
 set -eu
 template=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)

@@ -178,7 +178,7 @@ def direct_reference(reference: str) -> str:
     url, marker = match["url"], match["marker"]
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port  # which is read only when asked for
     except ValueError:
         raise ValueError("must be a URL: git+ssh://git@host/path, not git@host:path") from None
     name = match.groupdict().get("name") or parse_qs(parts.fragment).get("egg", [""])[0]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 # As compose.yaml runs it, but for a user that the image has never heard of.
 HARDENED = (
@@ -43,9 +44,12 @@ def docker(*arguments: str, typed: str = "") -> str:
     return result.stdout.strip()
 
 
-def config(image: str) -> dict:
-    """Give the configuration of an image: user, command, labels and so on."""
-    return json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image))
+def config(image: str) -> dict[str, Any]:
+    """Return the configuration of an image: user, command, labels and so on."""
+    found: dict[str, Any] = json.loads(
+        docker("image", "inspect", "--format", "{{json .Config}}", image)
+    )
+    return found
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,13 @@ class Saved:
 
     documents: dict[str, bytes]
     layers: dict[str, dict[str, bytes | None]]
+
+
+def content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Return the bytes of a regular file in an archive."""
+    file = archive.extractfile(member)
+    assert file
+    return file.read()
 
 
 def save(image: str, folder: Path) -> Saved:
@@ -68,11 +79,11 @@ def save(image: str, folder: Path) -> Saved:
         for member in outer:
             if not member.isfile():
                 continue
-            data = outer.extractfile(member).read()
+            data = content(outer, member)
             try:
                 with tarfile.open(fileobj=BytesIO(data)) as layer:
                     layers[member.name] = {
-                        entry.name: layer.extractfile(entry).read() if entry.isfile() else None
+                        entry.name: content(layer, entry) if entry.isfile() else None
                         for entry in layer
                     }
             except tarfile.ReadError:

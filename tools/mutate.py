@@ -256,7 +256,7 @@ conditionals are those of Jinja, negated; of the Dockerfile, one line at a time 
 
 | where | change | why |
 | --- | --- | --- |
-{chr(10).join(survivors)}
+{chr(10).join(survivors) or "| none | | |"}
 """.rstrip("\n")
         + "\n",
         "utf-8",

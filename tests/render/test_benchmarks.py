@@ -34,12 +34,12 @@ ROWS = (
 def test_picture() -> None:
     for palette in (LIGHT, DARK):
         root = ElementTree.fromstring(svg(ROWS, palette))  # noqa: S314
-        width, height = float(root.get("width")), float(root.get("height"))
+        width, height = float(root.get("width", 0)), float(root.get("height", 0))
         texts = ["".join(node.itertext()) for node in root.findall(".//{*}text")]
         for expected in (*(row.name for row in ROWS), UNAVAILABLE, "50.0", "20.0", "25.0", "15.0"):
             assert texts.count(expected) == 1, expected
         bars = {
-            float(node.get("width"))
+            float(node.get("width", 0))
             for node in root.findall(".//{*}rect")
             if node.get("height") == "14"
         }

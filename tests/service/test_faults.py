@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import images
 import pytest
@@ -185,7 +186,7 @@ def test_a_stop_resets_no_more_than_what_waits_to_be_accepted(
 ) -> None:
     """Nothing comes between the clients and the service, and it does not drain."""
     # a network of its own would end with the container, and leave clients without a word
-    host = {"PORT": str(free_port()), "METRICS_PORT": "0"}
+    host: dict[str, Any] = {"PORT": str(free_port()), "METRICS_PORT": "0"}
     with service.run("--network=host", WEB_CONCURRENCY="2", **host) as running:
         with Clients(running.host, running.port, count=32, keep=False) as clients:
             time.sleep(1)
@@ -218,12 +219,18 @@ def test_a_killed_worker_takes_only_its_own_requests(
                     "        break\n"
                     "os.kill(int(pid), 9)"
                 )
-                seconds = wait_until(
-                    lambda before=before: len(set(running.workers()) - set(before)) == 1, 10
-                )
+
+                def replaced(before: list[int] = before) -> bool:
+                    return len(set(running.workers()) - set(before)) == 1
+
+                seconds = wait_until(replaced, 10)
                 failed = clients.results.total() - clients.results["200"] - failed
-                answered = clients.results["200"]
-                wait_until(lambda answered=answered: clients.results["200"] > answered + 100, 10)
+                enough = clients.results["200"] + 100
+
+                def serves(enough: int = enough) -> bool:
+                    return clients.results["200"] > enough
+
+                wait_until(serves, 10)
                 assert running.requests("/") >= counted
                 assert failed <= 16
                 assert seconds < 2
@@ -460,7 +467,7 @@ def test_gets_over_a_jump_of_the_clock(service: Service, tools: str, tmp_path: P
         total = sum(v for name, v in running.metrics().items() if name.startswith(seconds))
         assert 0 < total < 10
         running.python("open('/tmp/forth', 'w')")
-        status, seconds = running.stop()
+        status, stopped_after = running.stop()
         assert status == 0
-        assert seconds < 10
+        assert stopped_after < 10
         assert not running.lines(level="error")

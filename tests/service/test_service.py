@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import BakeFunction
@@ -20,7 +21,7 @@ from support import free_port, get
 pytestmark = pytest.mark.image
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
-JSON = {"Content_Type": "application/json"}
+JSON: dict[str, Any] = {"Content_Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,8 @@ def test_every_line_of_a_request_bears_its_id(service: Service, running: Running
 
 
 def test_makes_an_id_where_none_is_given(running: Running) -> None:
-    for given in ({}, {"X_Request_ID": 'a"b'}, {"X_Request_ID": "x" * 129}):
+    refused: list[dict[str, Any]] = [{}, {"X_Request_ID": 'a"b'}, {"X_Request_ID": "x" * 129}]
+    for given in refused:
         response, _ = running.ask("/", **given)
         made = response.headers["X-Request-ID"]
         assert re.fullmatch("[0-9a-f]{32}", made)
@@ -191,7 +193,7 @@ def test_probes_are_not_logged_but_counted(running: Running) -> None:
     ],
 )
 def test_errors_are_problems(
-    running: Running, status: int, method: str, path: str, body: bytes, headers: dict[str, str]
+    running: Running, status: int, method: str, path: str, body: bytes, headers: dict[str, Any]
 ) -> None:
     if "Transfer_Encoding" in headers:
         body = b"0\r\n\r\n"
@@ -376,8 +378,17 @@ def test_check_config(service: Service) -> None:
     assert bad.stdout + bad.stderr == rule
 
 
-class Collector(BaseHTTPRequestHandler):
+class Collector(ThreadingHTTPServer):
     """Keeps what is sent to it as OTLP over HTTP."""
+
+    address: str
+    received: list[bytes]
+
+
+class CollectorHandler(BaseHTTPRequestHandler):
+    """Answers for Collector."""
+
+    server: Collector
 
     def do_POST(self) -> None:  # noqa: D102
         self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))
@@ -389,10 +400,11 @@ class Collector(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def collector() -> Iterator[ThreadingHTTPServer]:
+def collector() -> Iterator[Collector]:
     """Collect on the address that containers know as their gateway."""
     gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
-    with ThreadingHTTPServer((gateway, 0), Collector) as server:
+    with Collector((gateway, 0), CollectorHandler) as server:
+        server.address = f"http://{gateway}:{server.server_port}"
         server.received = []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -400,7 +412,7 @@ def collector() -> Iterator[ThreadingHTTPServer]:
 
 
 def test_sends_traces_to_a_collector(
-    service: Service, bake: BakeFunction, collector: ThreadingHTTPServer
+    service: Service, bake: BakeFunction, collector: Collector
 ) -> None:
     interface = service.baked.answers["interface"]
     baked = bake(project_slug=f"traced-{interface}", interface=interface)
@@ -410,12 +422,13 @@ def test_sends_traces_to_a_collector(
     baked.make("lock")
     baked.make("docker")
     traced = Service(baked, f"traced-{interface}:latest")
-    endpoint = f"http://{collector.server_address[0]}:{collector.server_port}"
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    given = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    given: dict[str, Any] = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     body = b'{"name": "Ada"}'
     with traced.run(
-        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="100", WEB_CONCURRENCY="2"
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.address,
+        OTEL_BSP_SCHEDULE_DELAY="100",
+        WEB_CONCURRENCY="2",
     ) as running:
         running.ask("/greetings", "POST", body=body, X_Request_ID="given", **JSON, **given)
         running.ask("/greetings", "POST", body=body, X_Request_ID="made", **JSON)
@@ -463,6 +476,7 @@ def test_watch_reloads_what_changes(service: Service) -> None:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    assert watch.stdout
     try:
         while "Watch enabled" not in (line := watch.stdout.readline()):
             assert line

@@ -7,6 +7,7 @@ own needs no more than `Counter("name", "help")`, wherever it is made; a Gauge s
 
 import atexit
 import fcntl
+import logging
 import os
 import shutil
 import socket
@@ -24,6 +25,8 @@ from gunicorn.workers.base import Worker
 
 from . import SERVICE
 from .settings import ServerSettings
+
+logger = logging.getLogger(__name__)
 
 # In memory, where no slow disk is waited for.
 _SHM = Path("/dev/shm")  # noqa: S108
@@ -124,6 +127,9 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("", 0), _Handler.factory(registry), bind_and_activate=False)
         self.socket.close()
         self.socket = listener
+
+    def handle_error(self, _request: object, client_address: tuple[str, int]) -> None:
+        logger.exception("a scrape from %s failed", client_address[0])
 
 
 def open_port(port: int) -> None:

@@ -24,14 +24,14 @@ HARDENED = (
 
 
 def engine_answers() -> bool:
-    """Tell whether there is a Docker engine to build and run images."""
+    """Tell whether there is a Docker engine that builds and runs images."""
     command = ["docker", "info"]
     found = shutil.which("docker")
     return bool(found) and not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 def docker(*arguments: str, typed: str = "") -> str:
-    """Run docker, which must succeed; give what it printed, output and errors."""
+    """Run docker, which must succeed, and return its output and errors."""
     result = subprocess.run(
         ["docker", *arguments],
         input=typed,
@@ -68,9 +68,9 @@ def content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def save(image: str, folder: Path) -> Saved:
-    """Give every document of an image, and every layer's files with their bytes.
+    """Return every document of an image, and every layer's files with their bytes.
 
-    What is not a regular file has None for its bytes.
+    Other than regular files have None for their bytes.
     """
     archive = folder / "image.tar"
     docker("save", "--output", str(archive), image)
@@ -93,7 +93,7 @@ def save(image: str, folder: Path) -> Saved:
 
 
 def flatten(image: str, folder: Path) -> dict[str, bool]:
-    """Give the path of everything but folders in an image, and whether it is a regular file."""
+    """Return the paths in an image except folders, and whether each is a regular file."""
     archive = folder / "flat.tar"
     container = docker("create", image)
     docker("export", "--output", str(archive), container)
@@ -110,19 +110,19 @@ class Container:
     id: str
 
     def inspect(self, template: str) -> str:
-        """Give what docker knows of it."""
+        """Return what docker knows about it, by a template."""
         return docker("inspect", "--format", template, self.id)
 
     def logs(self) -> str:
-        """Give all that it has printed."""
+        """Return everything that it has printed."""
         return docker("logs", self.id)
 
     def python(self, code: str) -> str:
-        """Run code in its Python, with its modules."""
+        """Run code in its Python, and return what it prints."""
         return docker("exec", self.id, "python3", "-c", code)
 
     def ask(self, path: str) -> str:
-        """Ask from inside, as it may have no network; give status and text."""
+        """Send a request from inside, as it may have no network, and return status and text."""
         return self.python(
             "import http.client, os\n"
             "c = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']))\n"
@@ -141,7 +141,7 @@ class Container:
             time.sleep(0.2)
 
     def stop(self) -> tuple[int, float]:
-        """Stop it; give its exit status, and the seconds that it took."""
+        """Stop it, and return its exit status and the seconds that it took."""
         started = time.monotonic()
         docker("stop", "--timeout=30", self.id)
         return int(self.inspect("{{.State.ExitCode}}")), time.monotonic() - started

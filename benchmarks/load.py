@@ -66,7 +66,7 @@ class Running:
                 raise RuntimeError(f"{self.name}: {path} answered {status}: {text}")
 
     def load(self, path: str, seconds: int, cores: Sequence[int]) -> Sample:
-        """Load one path for so many seconds, from these cores; give what was measured.
+        """Load one path for so many seconds, from these cores; return what was measured.
 
         Raises:
             RuntimeError: more than one request in a thousand failed.
@@ -87,12 +87,12 @@ class Running:
 
 
 def on(cores: Sequence[int], *command: str) -> list[str]:
-    """Give a command that runs another one on these cores alone."""
+    """Return a command that runs another one on these cores alone."""
     return ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
 
 
 def tree(root: int) -> list[int]:
-    """Give the IDs of a process and of all that descend from it."""
+    """Return the IDs of a process and of all that descend from it."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -109,22 +109,12 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_time(processes: Iterable[int]) -> float:
-    """Give the seconds of CPU, user and system, of processes and of the children they reaped."""
+    """Return the seconds of CPU, user and system, of processes and of the children they reaped."""
     ticks = 0
     for process in processes:
         stat = Path(f"/proc/{process}/stat").read_text()
         ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
     return ticks / TICKS
-
-
-def pss(processes: Iterable[int]) -> float:
-    """Give the memory of processes in MB (10^6 bytes), each page shared out among its users."""
-    kibibytes = 0
-    for process in processes:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                kibibytes += int(line.split()[1])
-    return kibibytes * 1024 / 1e6
 
 
 @contextmanager

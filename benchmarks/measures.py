@@ -14,7 +14,7 @@ from support import free_port, get
 
 
 def root_file_system(image: str) -> dict[str, int]:
-    """Give the size in bytes of each regular file in an image, layers flattened, by its path."""
+    """Return the size in bytes of each regular file in an image, layers flattened, by its path."""
     container = docker("create", image)
     try:
         with (
@@ -27,7 +27,7 @@ def root_file_system(image: str) -> dict[str, int]:
 
 
 def compressed_size(layer: IO[bytes]) -> int:
-    """Give the bytes of a layer that is compressed, by gzip or zstd, or else what gzip -6 makes."""
+    """Return the bytes of a layer that is compressed, by gzip or zstd, or else what gzip -6 makes."""
     magic = layer.read(4)
     if magic.startswith(b"\x1f\x8b") or magic == b"\x28\xb5\x2f\xfd":
         return layer.seek(0, os.SEEK_END)
@@ -39,7 +39,7 @@ def compressed_size(layer: IO[bytes]) -> int:
 
 
 def pull_size(image: str, work: Path) -> float:
-    """Give the compressed size of an image's layers in MB."""
+    """Return the compressed size of an image's layers in MB."""
     saved = work / "image.tar"
     docker("save", f"--output={saved}", image)
     with tarfile.open(saved) as archive:
@@ -50,7 +50,7 @@ def pull_size(image: str, work: Path) -> float:
 
 
 def start_time(image: str, inside: int) -> float:
-    """Give the seconds until a new container answers on its port `inside` with status 200."""
+    """Return the seconds until a new container answers on its port `inside` with status 200."""
     port = free_port()
     begin = time.monotonic()
     with running(image, f"--publish=127.0.0.1:{port}:{inside}"):

@@ -124,21 +124,15 @@ def running(server: Server, cores: Sequence[int], log_cores: Sequence[int]) -> I
     command = [part.format(port=port) for part in server.command]
     environment = {name: value.format(port=port) for name, value in server.environment.items()}
     keep = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+    process = subprocess.Popen(
+        on(cores, *command), cwd=server.folder, env=keep | environment, stdout=subprocess.PIPE
+    )
     # A pipe with a reader, as a container engine has one.
-    with subprocess.Popen(
-        on(log_cores, "cat"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as reader:
-        process = subprocess.Popen(
-            on(cores, *command),
-            cwd=server.folder,
-            env=keep | environment,
-            stdout=reader.stdin,
-        )
-        reader.stdin.close()
+    cat = on(log_cores, "cat")
+    with process, subprocess.Popen(cat, stdin=process.stdout, stdout=subprocess.DEVNULL):
         try:
             it = Running(server.name, process.pid, port, server.paths)
             it.check()
             yield it
         finally:
             process.terminate()
-            process.wait()

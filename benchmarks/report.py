@@ -90,7 +90,7 @@ def parts(sizes: Mapping[str, int]) -> Counter[str]:
         elif "lib/python3" in path:
             part = "standard library"
         else:
-            part = path.partition("/")[0]
+            part = folder
         summed[part] += size
     return summed
 

@@ -76,7 +76,9 @@ class Service:
             "WEB_CONCURRENCY": str(workers),
             "DRAIN_SECONDS": "0",
         }
-        return Server(name, (f"{self.venv}/bin/gunicorn", *application), self.bake.path, environment)
+        return Server(
+            name, (f"{self.venv}/bin/gunicorn", *application), self.bake.path, environment
+        )
 
     def threads(self) -> str:
         """Return how many threads its worker has."""

@@ -39,7 +39,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from images import build, docker
-from measures import pull_size, root_file_system, start_time
+from measures import IDENTITY, make_service, pull_size, root_file_system, start_time
 from report import (
     DARK,
     LIGHT,
@@ -53,7 +53,7 @@ from report import (
     table,
 )
 from servers import serve_git
-from support import ARTICLE_DEPENDENCY, TEMPLATE, Bake, cookiecutter
+from support import ARTICLE_DEPENDENCY, Bake
 
 HERE = Path(__file__).parent
 IMAGE = "cookiecutter-falcon-gunicorn-bench"
@@ -190,7 +190,7 @@ def ours(work: Path, service: Path) -> list[Recipe]:
         (context / "Dockerfile").write_text(mounts, "utf-8")
         if not own:
             hold_article(context)
-        code = "src/service/hello.py" if own else "src/ex_serv.py"
+        code = "src/service_wsgi/hello.py" if own else "src/ex_serv.py"
         recipes.append(Recipe(name, True, ALPINE, context, flags, code, 8000))
     return recipes
 
@@ -272,21 +272,13 @@ def reachable(url: str) -> bool:
     return result.returncode == 0
 
 
-def bake(work: Path) -> Path:
-    """Make a service with the article's dependency, and its lock; return its folder."""
-    answers = ("project_slug=service", f"base_image={ALPINE}")
-    dependency = f"github_dependency={ARTICLE_DEPENDENCY}"
-    made = cookiecutter(work / "out", "--no-input", str(TEMPLATE), *answers, dependency)
-    if made.returncode:
-        raise RuntimeError(made.stdout + made.stderr)
-    service = work / "out" / "service"
-    Bake(service, {}).make("requirements.txt")
-    return service
-
-
 def compare(names: Sequence[str], stand_in: bool, note: str, work: Path) -> None:
     """Measure every image, and write the table, with a note on it, and the pictures."""
-    service = bake(work)
+    made = make_service(
+        work, interface="wsgi", base_image=ALPINE, github_dependency=ARTICLE_DEPENDENCY
+    )
+    made.make("requirements.txt")
+    service = made.path
     bases = {name: inspect_base(name) for name in dict.fromkeys([*names, ALPINE])}
     recipes = article({name: bases[name] for name in names}, work, service)
     recipes += ours(work, service)
@@ -339,8 +331,7 @@ def main() -> None:
     parser.add_argument("--bases", nargs="+", default=BASES, help="bases of the article's images")
     parser.add_argument("--note", default="", help="a sentence on the bases, for the table")
     arguments = parser.parse_args()
-    for role in ("AUTHOR", "COMMITTER"):
-        os.environ |= {f"GIT_{role}_NAME": "Bench", f"GIT_{role}_EMAIL": "bench@example.com"}
+    os.environ |= IDENTITY
     stand_in = not reachable(ARTICLE_DEPENDENCY.partition("git+")[2].partition("#")[0])
     with TemporaryDirectory() as folder:
         work = Path(folder)

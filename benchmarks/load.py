@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +86,18 @@ class Running:
             raise RuntimeError(f"{self.name}: {told['failed']} of {told['requests']} failed")
         rate = told["requests"] / told["seconds"]
         return Sample(spent / told["requests"] * 1e6, rate, told["p50"], told["p99"])
+
+
+def needs() -> list[int]:
+    """Return the CPUs that may be used, or leave with one line that says what is missing."""
+    packages = {"wrk": "wrk", "taskset": "util-linux"}
+    for program, package in packages.items():
+        if not shutil.which(program):
+            sys.exit(f"{program} is missing: install it, for example by `apt install {package}`")
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        sys.exit("the benchmark needs two CPUs, one for the load: there is one")
+    return cores
 
 
 def on(cores: Sequence[int], *command: str) -> list[str]:

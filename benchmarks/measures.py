@@ -1,4 +1,4 @@
-"""How the size of an image and the start of a container are measured; image.py defines both."""
+"""What the benchmarks measure: a service of the template, the size and the start of an image."""
 
 import json
 import shutil
@@ -10,7 +10,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from images import docker, running
-from support import free_port, get
+from support import TEMPLATE, Bake, cookiecutter, free_port, get
+
+# Who commits, for git.
+IDENTITY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "Bench"), ("EMAIL", "bench@example.com"))
+}
+
+
+def make_service(work: Path, **answers: str) -> Bake:
+    """Make a service from the template, called after its interface, in a folder."""
+    slug = f"service-{answers['interface']}"
+    given = [f"{name}={answer}" for name, answer in answers.items()]
+    made = cookiecutter(
+        work / "out", "--no-input", str(TEMPLATE), f"project_slug={slug}", *given, **IDENTITY
+    )
+    if made.returncode:
+        raise RuntimeError(made.stdout + made.stderr)
+    return Bake(work / "out" / slug, answers)
 
 
 def root_file_system(image: str) -> dict[str, int]:

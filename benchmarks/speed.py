@@ -22,7 +22,6 @@ lowest and the highest.
 import argparse
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -32,9 +31,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from load import CONNECTIONS, HI, JSON, Running, Sample, Server, running
+from load import CONNECTIONS, HI, JSON, Running, Sample, Server, needs, running
+from measures import make_service
 from report import ratio, table
-from support import TEMPLATE, Bake, cookiecutter, free_port
+from support import Bake, free_port
 
 HERE = Path(__file__).parent
 APPS = HERE / "apps"
@@ -97,16 +97,11 @@ def virtual_environment(folder: Path, *locks: Path) -> Path:
     return folder
 
 
-def make_service(work: Path, interface: str) -> Service:
+def serve(work: Path, interface: str) -> Service:
     """Make a service from the template, and its virtual environment."""
-    slug = f"service-{interface}"
-    made = cookiecutter(
-        work, "--no-input", str(TEMPLATE), f"project_slug={slug}", f"interface={interface}"
-    )
-    if made.returncode:
-        raise RuntimeError(made.stdout + made.stderr)
-    lock = work / slug / "requirements.txt"
-    return Service(Bake(work / slug, {}), virtual_environment(work / f"{slug}-venv", lock))
+    bake = make_service(work, interface=interface)
+    lock = bake.path / "requirements.txt"
+    return Service(bake, virtual_environment(work / f"{interface}-venv", lock))
 
 
 def gunicorn(name: str, venv: Path, *arguments: str) -> Server:
@@ -210,21 +205,9 @@ def versions(venv: Path, *names: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def needs() -> list[int]:
-    """Return the CPUs that may be used, or leave with one line that says what is missing."""
-    packages = {"wrk": "wrk", "taskset": "util-linux"}
-    for program, package in packages.items():
-        if not shutil.which(program):
-            sys.exit(f"{program} is missing: install it, for example by `apt install {package}`")
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        sys.exit("the benchmark needs two CPUs, one for the load: there is one")
-    return cores
-
-
 def compare(arguments: argparse.Namespace, cores: Sequence[int], work: Path) -> str:
     """Measure everything, and return it as a document."""
-    wsgi, asgi = make_service(work, "wsgi"), make_service(work, "asgi")
+    wsgi, asgi = serve(work, "wsgi"), serve(work, "asgi")
     lock = wsgi.bake.path / "requirements.txt"
     theirs = virtual_environment(work / "their-venv", APPS / "requirements.txt", lock)
     print("one worker on one core:", flush=True)
@@ -289,10 +272,8 @@ def main() -> None:
     parser.add_argument("--note", default="", help="a sentence on the machine, for the document")
     arguments = parser.parse_args()
     cores = needs()
-    for role in ("AUTHOR", "COMMITTER"):
-        os.environ |= {f"GIT_{role}_NAME": "Bench", f"GIT_{role}_EMAIL": "bench@example.com"}
     with TemporaryDirectory() as folder:
-        text = compare(arguments, cores, Path(folder) / "out")
+        text = compare(arguments, cores, Path(folder))
     (HERE / "http.md").write_text(text, "utf-8")
     print(f"\n{text}")
 

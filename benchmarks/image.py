@@ -339,9 +339,9 @@ def main() -> None:
             if config:
                 os.environ["GIT_CONFIG_GLOBAL"] = str(config)
                 # A build reaches this machine's loopback only from its network.
-                os.environ["DOCKER_BUILD_FLAGS"] = (
-                    f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --network=host"
-                )
+                flags = os.environ.get("DOCKER_BUILD_FLAGS", "")
+                if "--network" not in flags:
+                    os.environ["DOCKER_BUILD_FLAGS"] = f"{flags} --network=host"
             compare(arguments.bases, stand_in, arguments.note, work)
 
 

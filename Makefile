@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 N ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz mutate lint lock bench-http bench-image clean
+.PHONY: help demo test fuzz mutate lint lock bench-http bench-image bench-memory clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench-http: $(VENV)/installed ## Measure what a request costs, with wrk (minutes
 
 bench-image: $(VENV)/installed ## Measure images with a Docker engine (minutes), and write benchmarks/image.md
 	PYTHONPATH=tests $(BIN)/python benchmarks/image.py $(BENCH_FLAGS)
+
+bench-memory: $(VENV)/installed ## Measure what workers take in an image, with a Docker engine and wrk (minutes)
+	PYTHONPATH=tests $(BIN)/python benchmarks/memory.py $(BENCH_FLAGS)
 
 clean: ## Remove the files that the other targets made
 	rm -rf $(VENV) .hypothesis .mutants.json .mypy_cache .pytest_cache .ruff_cache

@@ -1,42 +1,45 @@
 """Build the images of an article and of this template side by side, and compare them.
 
-Usage: PYTHONPATH=tests python benchmarks/image.py [--python 3.13] [--bases BASE ...] [--note TEXT]
+Usage: PYTHONPATH=tests python benchmarks/image.py [--bases BASE ...] [--note TEXT]
 
 Writes image.md, image-light.svg and image-dark.svg beside this file. All images hold the article's
 service with the same versions of its dependencies, but for the template's whole service, which has
-more of both. All are built by the template's own `make docker`, so the variables that lead a build
-through a network apply to each; how it writes and compresses an image is for this template's alone,
-the article's come out as `docker build` writes them. Measured of each image:
+more of both. All are built by a plain `docker build`, with the secrets and DOCKER_BUILD_FLAGS that
+the template's own `make docker` takes from the environment. Measured of each image:
 
 - root fs: the sizes of the regular files in `docker export` of a created container, summed up, in
   MB (10^6 bytes); a hard link counts once. `files` is the number of those files.
 - pull: the compressed layers in MB, as a registry sends them: as `docker save` gives them where the
   engine keeps them compressed (its containerd store), or else compressed by gzip -6.
-- build: seconds of `make docker`, once each: cold (--no-cache and an empty cache of pip's; the base
-  image is there), then with a new comment at the end of the service's code, then with one at the
-  end of requirements.txt, which installs everything anew.
+- build: seconds of `docker build`, once each: cold (--no-cache and an empty cache of pip's; the
+  base image is there), then with a new comment at the end of the service's code, then with one at
+  the end of requirements.txt, which installs everything anew.
 - start: seconds from `docker run` to the first answer with status 200, the median of 5 runs with
   the same options: one published port. Every image starts once before any starts again, so that
   what else the machine does meets all of them.
+
+Measured of the template's whole service besides is the rebuild: seconds of `make docker` and of
+`docker build`, in turn, after a new comment at the end of its code, and once more without a change;
+the median of 5 rounds, after one that does not count.
 """
 
 import argparse
 import math
 import os
 import re
-import shlex
 import shutil
 import statistics
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from images import docker
-from measures import pull_size, root_file_system, start_time
+from images import build, docker
+from measures import IDENTITY, make_service, pull_size, root_file_system, start_time
 from report import (
     DARK,
     LIGHT,
@@ -44,17 +47,20 @@ from report import (
     Row,
     figures_table,
     parts_table,
+    ratio,
     ratios_table,
     svg,
     table,
 )
 from servers import serve_git
-from support import ARTICLE_DEPENDENCY, TEMPLATE, Bake, cookiecutter
+from support import ARTICLE_DEPENDENCY, Bake
 
 HERE = Path(__file__).parent
 IMAGE = "cookiecutter-falcon-gunicorn-bench"
 ALPINE = "alpine:latest"
+BASES = ("python:3.14", "python:3.14-slim", "python:3.14-alpine", ALPINE)
 STARTS = 5
+REBUILDS = 5
 
 
 @dataclass(frozen=True)
@@ -65,27 +71,24 @@ class Recipe:
     ours: bool
     base: str
     context: Path
-    makefile: Path
     flags: tuple[str, ...]
     code: str
     port: int
 
-    @property
-    def tags(self) -> list[str]:
-        """The tags of the image as built cold, after a change of code, and of a dependency."""
-        return [f"{IMAGE}:{plain(self.name)}-{number}" for number in range(3)]
+    def tag(self, kind: str) -> str:
+        """Return the tag of the image, as built in one of several ways."""
+        return f"{IMAGE}:{plain(self.name)}-{kind}"
 
-    def build(self, tag: str, *flags: str) -> float:
-        """Build the image under a tag, with more flags of docker build; give the seconds."""
-        given = os.environ.get("DOCKER_BUILD_FLAGS", "")
+    def build(self, kind: str, *flags: str) -> float:
+        """Build the image by docker, with more flags; return the seconds."""
         begin = time.monotonic()
-        Bake(self.context, {}).make(
-            f"--file={self.makefile}",
-            "docker",
-            *(() if self.ours else ("REPRODUCIBLE=",)),
-            IMAGE=tag,
-            DOCKER_BUILD_FLAGS=f"{given} {shlex.join((*self.flags, *flags))}",
-        )
+        build(self.context, self.tag(kind), *self.flags, *flags)
+        return time.monotonic() - begin
+
+    def make(self, kind: str) -> float:
+        """Build the image by make; return the seconds."""
+        begin = time.monotonic()
+        Bake(self.context, {}).make("docker", f"IMAGE={self.tag(kind)}")
         return time.monotonic() - begin
 
     def change(self, name: str) -> None:
@@ -105,7 +108,7 @@ class Base:
 
 
 def inspect_base(name: str) -> Base | None:
-    """Give what a base image is, pulling it where the engine has none; None if it cannot be had."""
+    """Return what a base image is, pulled if need be, or None if it cannot be had."""
     for command in ("image", "inspect", name), ("pull", name):
         if not subprocess.run(["docker", *command], capture_output=True, check=False).returncode:
             break
@@ -121,30 +124,27 @@ def inspect_base(name: str) -> Base | None:
 
 
 def plain(name: str) -> str:
-    """Give a name in letters that a tag of an image and a folder can have."""
+    """Return a name in letters that a tag of an image and a folder can have."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower())
 
 
 def pins(service: Path) -> list[str]:
-    """Give the lines of a service's lock that pin falcon and gunicorn, without their hashes."""
+    """Return the lines of a service's lock that pin falcon and gunicorn, without their hashes."""
     lock = (service / "requirements.txt").read_text("utf-8")
     return re.findall(r"^(?:falcon|gunicorn)==\S+", lock, re.MULTILINE)
 
 
 def article_flags(base: str, known: Base) -> tuple[str, ...]:
-    """Give the flags of docker build that the article's images on a base need."""
+    """Return the flags of docker build that the article's images on a base need."""
     flags = [f"--file={HERE}/article/{known.manager}.Dockerfile", f"--build-arg=BASE={base}"]
     if known.manager == "apk":
         flags += [f"--build-arg=PACKAGES=git{'' if known.python else ' python3 py3-pip'}"]
         flags += [f"--build-arg=RELEASE_PACKAGES={'' if known.python else 'python3'}"]
-    elif sources := os.environ.get("APT_SOURCES"):
-        # The Makefile of a service on Alpine does not pass this one.
-        flags += [f"--secret=id=apt_sources,src={sources}"]
     return tuple(flags)
 
 
 def article(bases: dict[str, Base | None], work: Path, service: Path) -> list[Recipe]:
-    """Give the article's recipes, two for each base, with the versions of the service's lock."""
+    """Return the article's recipes, two for each base, with the versions of the service's lock."""
     recipes = []
     for base, known in bases.items():
         flags = article_flags(base, known) if known else ()
@@ -155,10 +155,7 @@ def article(bases: dict[str, Base | None], work: Path, service: Path) -> list[Re
             lines = "\n".join([ARTICLE_DEPENDENCY, *pins(service), ""])
             (context / "requirements.txt").write_text(lines, "utf-8")
             name, target = f"{base}, {stages}", f"--target={plain(stages)}"
-            makefile = service / "Makefile"
-            recipes.append(
-                Recipe(name, False, base, context, makefile, (*flags, target), "ex_serv.py", 80)
-            )
+            recipes.append(Recipe(name, False, base, context, (*flags, target), "ex_serv.py", 80))
     return recipes
 
 
@@ -169,20 +166,16 @@ def hold_article(context: Path) -> None:
     shutil.copy(HERE / "article" / "ex_serv.py", context / "src")
     settings = 'bind = "0.0.0.0:8000"\nwsgi_app = "ex_serv:app"\n'
     (context / "gunicorn.conf.py").write_text(settings, "utf-8")
-    for name, line in (
-        ("pyproject.toml", r'^    "({}).*\n'),
-        ("requirements.txt", r"^({})==.*\n(?:    .*\n)*"),
-    ):
-        path = context / name
-        further = line.format("msgspec|prometheus-client|spectree")
-        text, removed = re.subn(further, "", path.read_text("utf-8"), flags=re.MULTILINE)
-        if removed != 3:
-            raise RuntimeError(f"{name} names {removed} of the 3 dependencies to leave out")
-        path.write_text(text, "utf-8")
+    lock = context / "requirements.txt"
+    further = r"^(?:msgspec|prometheus-client|spectree)==.*\n(?:    .*\n)*"
+    text, removed = re.subn(further, "", lock.read_text("utf-8"), flags=re.MULTILINE)
+    if removed != 3:
+        raise RuntimeError(f"the lock pins {removed} of the 3 dependencies to leave out")
+    lock.write_text(text, "utf-8")
 
 
 def ours(work: Path, service: Path) -> list[Recipe]:
-    """Give the template's recipes: with the article's service, so and minimal, and with its own."""
+    """Return the template's recipes: the article's service, the same minimal, and its own."""
     dockerfile = (service / "Dockerfile").read_text("utf-8")
     recipes = []
     for name, own, flags in (
@@ -197,48 +190,70 @@ def ours(work: Path, service: Path) -> list[Recipe]:
         (context / "Dockerfile").write_text(mounts, "utf-8")
         if not own:
             hold_article(context)
-        code = "src/service/hello.py" if own else "src/ex_serv.py"
-        recipes.append(Recipe(name, True, ALPINE, context, Path("Makefile"), flags, code, 8000))
+        code = "src/service_wsgi/hello.py" if own else "src/ex_serv.py"
+        recipes.append(Recipe(name, True, ALPINE, context, flags, code, 8000))
     return recipes
 
 
-def measure(recipe: Recipe, work: Path) -> Figures:
-    """Build an image three times; give what is measured of it, but for its start."""
-    built, *again = recipe.tags
-    cold = recipe.build(built, "--no-cache")
-    changed = []
-    for tag, name in zip(again, (recipe.code, "requirements.txt"), strict=True):
-        recipe.change(name)
-        changed.append(recipe.build(tag))
+def measure(recipe: Recipe) -> Figures:
+    """Build an image three times; return what is measured of it, but for its start."""
+    cold = recipe.build("cold", "--no-cache")
+    recipe.change(recipe.code)
+    code = recipe.build("code")
+    recipe.change("requirements.txt")
+    dependency = recipe.build("dependency")
+    built = recipe.tag("cold")
     python = docker("run", "--rm", "--entrypoint=python3", built, "--version")
     return Figures(
         python.removeprefix("Python "),
         root_file_system(built),
-        pull_size(built, work),
+        pull_size(built),
         cold,
-        *changed,
+        code,
+        dependency,
         math.nan,
     )
 
 
-def measure_all(recipes: list[Recipe], work: Path) -> dict[str, Figures]:
-    """Give all that is measured of the images of some recipes, by their names."""
-    figures = {}
-    starts = {recipe.name: [] for recipe in recipes}
-    try:
+def measure_all(recipes: list[Recipe]) -> dict[str, Figures]:
+    """Return all that is measured of the images of some recipes, by their names."""
+    figures: dict[str, Figures] = {}
+    starts: dict[str, list[float]] = {recipe.name: [] for recipe in recipes}
+    for recipe in recipes:
+        print(f"{recipe.name} ...", flush=True)
+        figures[recipe.name] = measure(recipe)
+    for _ in range(STARTS):
         for recipe in recipes:
-            print(f"{recipe.name} ...", flush=True)
-            figures[recipe.name] = measure(recipe, work)
-        for _ in range(STARTS):
-            for recipe in recipes:
-                starts[recipe.name].append(start_time(recipe.tags[0], recipe.port))
-    finally:
-        tags = [tag for recipe in recipes for tag in recipe.tags]
-        subprocess.run(["docker", "image", "rm", *tags], capture_output=True, check=False)
+            starts[recipe.name].append(start_time(recipe.tag("cold"), recipe.port))
     return {
         name: replace(figures[name], start=statistics.median(seconds))
         for name, seconds in starts.items()
     }
+
+
+def rebuild_table(recipe: Recipe) -> str:
+    """Build an image again and again by make and by docker; return the table of the seconds."""
+    changed: dict[str, list[float]] = {"make": [], "docker": []}
+    unchanged: dict[str, list[float]] = {"make": [], "docker": []}
+    for number in range(REBUILDS + 1):
+        print(f"rebuild {number} of {REBUILDS} ...", flush=True)
+        for way, run in (("make", recipe.make), ("docker", recipe.build)):
+            recipe.change(recipe.code)
+            seconds = [run(f"{way}-{number}") for _ in range(2)]
+            if number:
+                changed[way].append(seconds[0])
+                unchanged[way].append(seconds[1])
+    lines = []
+    for what, of in (("after a change of one source file", changed), ("unchanged", unchanged)):
+        medians = [f"{statistics.median(of[way]):.2f}" for way in ("make", "docker")]
+        lines.append([what, *medians, ratio(of["make"], of["docker"])])
+    return table(["rebuild", "make docker, s", "docker build, s", "ratio"], lines)
+
+
+def remove_images() -> None:
+    """Remove every image that this has built."""
+    tags = docker("image", "ls", "--format={{.Repository}}:{{.Tag}}", IMAGE).split()
+    subprocess.run(["docker", "image", "rm", *tags], capture_output=True, check=False)
 
 
 def reachable(url: str) -> bool:
@@ -257,25 +272,21 @@ def reachable(url: str) -> bool:
     return result.returncode == 0
 
 
-def bake(work: Path) -> Path:
-    """Make a service with the article's dependency, and its lock; give its folder."""
-    answers = ("project_slug=service", f"base_image={ALPINE}")
-    dependency = f"github_dependency={ARTICLE_DEPENDENCY}"
-    made = cookiecutter(work / "out", "--no-input", str(TEMPLATE), *answers, dependency)
-    if made.returncode:
-        raise RuntimeError(made.stdout + made.stderr)
-    service = work / "out" / "service"
-    Bake(service, {}).make("requirements.txt")
-    return service
-
-
-def compare(names: list[str], stand_in: bool, note: str, work: Path) -> None:
+def compare(names: Sequence[str], stand_in: bool, note: str, work: Path) -> None:
     """Measure every image, and write the table, with a note on it, and the pictures."""
-    service = bake(work)
+    made = make_service(
+        work, interface="wsgi", base_image=ALPINE, github_dependency=ARTICLE_DEPENDENCY
+    )
+    made.make("requirements.txt")
+    service = made.path
     bases = {name: inspect_base(name) for name in dict.fromkeys([*names, ALPINE])}
     recipes = article({name: bases[name] for name in names}, work, service)
     recipes += ours(work, service)
-    figures = measure_all([recipe for recipe in recipes if bases[recipe.base]], work)
+    try:
+        figures = measure_all([recipe for recipe in recipes if bases[recipe.base]])
+        rebuilt = rebuild_table(recipes[-1])
+    finally:
+        remove_images()
     rows = [Row(recipe.name, recipe.ours, figures.get(recipe.name)) for recipe in recipes]
     version = docker("version", "--format={{.Server.Version}}")
     machine = docker("info", "--format={{.Architecture}}, {{.NCPU}} cores")
@@ -295,6 +306,11 @@ Written by `make bench-image`: the images of the article that this template grew
 
 {ratios_table(rows, f"{ALPINE}, two stages")}
 
+Building the whole service again by `make docker`, and by a plain `docker build` of the same
+Dockerfile:
+
+{rebuilt}
+
 What takes 0.5 MB or more of a root file system, in MB:
 
 {parts_table([row for row in rows if row.name == f"{ALPINE}, two stages" or row.ours])}
@@ -312,25 +328,21 @@ The engine had these bases; yours may have others under the same names.{note and
 def main() -> None:
     """Read the command line, and lead git to a stand-in where GitHub cannot be reached."""
     parser = argparse.ArgumentParser(description="Compare images; see the top of this file.")
-    parser.add_argument("--python", default="3.13", help="version in the default bases")
-    parser.add_argument("--bases", nargs="+", help="bases of the article's images")
+    parser.add_argument("--bases", nargs="+", default=BASES, help="bases of the article's images")
     parser.add_argument("--note", default="", help="a sentence on the bases, for the table")
     arguments = parser.parse_args()
-    names = [f"python:{arguments.python}{variant}" for variant in ("", "-slim", "-alpine")]
-    for role in ("AUTHOR", "COMMITTER"):
-        os.environ |= {f"GIT_{role}_NAME": "Bench", f"GIT_{role}_EMAIL": "bench@example.com"}
-    url = re.search(r"https://\S+\.git", ARTICLE_DEPENDENCY)[0]
-    stand_in = not reachable(url)
+    os.environ |= IDENTITY
+    stand_in = not reachable(ARTICLE_DEPENDENCY.partition("git+")[2].partition("#")[0])
     with TemporaryDirectory() as folder:
         work = Path(folder)
         with serve_git(work / "git") if stand_in else nullcontext() as config:
             if config:
                 os.environ["GIT_CONFIG_GLOBAL"] = str(config)
                 # A build reaches this machine's loopback only from its network.
-                os.environ["DOCKER_BUILD_FLAGS"] = (
-                    f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --network=host"
-                )
-            compare(arguments.bases or [*names, ALPINE], stand_in, arguments.note, work)
+                flags = os.environ.get("DOCKER_BUILD_FLAGS", "")
+                if "--network" not in flags:
+                    os.environ["DOCKER_BUILD_FLAGS"] = f"{flags} --network=host"
+            compare(arguments.bases, stand_in, arguments.note, work)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ class Running:
                 raise RuntimeError(f"{self.name}: {path} answered {status}: {text}")
 
     def load(self, path: str, seconds: int, cores: Sequence[int]) -> Sample:
-        """Load one path for so many seconds, from these cores; give what was measured.
+        """Load one path for so many seconds, from these cores; return what was measured.
 
         Raises:
             RuntimeError: more than one request in a thousand failed.
@@ -86,13 +88,25 @@ class Running:
         return Sample(spent / told["requests"] * 1e6, rate, told["p50"], told["p99"])
 
 
+def needs() -> list[int]:
+    """Return the CPUs that may be used, or leave with one line that says what is missing."""
+    packages = {"wrk": "wrk", "taskset": "util-linux"}
+    for program, package in packages.items():
+        if not shutil.which(program):
+            sys.exit(f"{program} is missing: install it, for example by `apt install {package}`")
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        sys.exit("the benchmark needs two CPUs, one for the load: there is one")
+    return cores
+
+
 def on(cores: Sequence[int], *command: str) -> list[str]:
-    """Give a command that runs another one on these cores alone."""
+    """Return a command that runs another one on these cores alone."""
     return ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
 
 
 def tree(root: int) -> list[int]:
-    """Give the IDs of a process and of all that descend from it."""
+    """Return the IDs of a process and of all that descend from it."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -109,22 +123,12 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_time(processes: Iterable[int]) -> float:
-    """Give the seconds of CPU, user and system, of processes and of the children they reaped."""
+    """Return the seconds of CPU, user and system, of processes and of the children they reaped."""
     ticks = 0
     for process in processes:
         stat = Path(f"/proc/{process}/stat").read_text()
         ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
     return ticks / TICKS
-
-
-def pss(processes: Iterable[int]) -> float:
-    """Give the memory of processes in MB (10^6 bytes), each page shared out among its users."""
-    kibibytes = 0
-    for process in processes:
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                kibibytes += int(line.split()[1])
-    return kibibytes * 1024 / 1e6
 
 
 @contextmanager
@@ -134,21 +138,15 @@ def running(server: Server, cores: Sequence[int], log_cores: Sequence[int]) -> I
     command = [part.format(port=port) for part in server.command]
     environment = {name: value.format(port=port) for name, value in server.environment.items()}
     keep = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+    process = subprocess.Popen(
+        on(cores, *command), cwd=server.folder, env=keep | environment, stdout=subprocess.PIPE
+    )
     # A pipe with a reader, as a container engine has one.
-    with subprocess.Popen(
-        on(log_cores, "cat"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    ) as reader:
-        process = subprocess.Popen(
-            on(cores, *command),
-            cwd=server.folder,
-            env=keep | environment,
-            stdout=reader.stdin,
-        )
-        reader.stdin.close()
+    cat = on(log_cores, "cat")
+    with process, subprocess.Popen(cat, stdin=process.stdout, stdout=subprocess.DEVNULL):
         try:
             it = Running(server.name, process.pid, port, server.paths)
             it.check()
             yield it
         finally:
             process.terminate()
-            process.wait()

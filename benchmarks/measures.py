@@ -1,20 +1,39 @@
-"""How the size of an image and the start of a container are measured; image.py defines both."""
+"""What the benchmarks measure: a service of the template, the size and the start of an image."""
 
 import json
-import os
+import shutil
 import subprocess
 import tarfile
 import time
 import zlib
 from pathlib import Path
-from typing import IO
+from tempfile import TemporaryDirectory
 
 from images import docker, running
-from support import free_port, get
+from support import TEMPLATE, Bake, cookiecutter, free_port, get
+
+# Who commits, for git.
+IDENTITY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "Bench"), ("EMAIL", "bench@example.com"))
+}
+
+
+def make_service(work: Path, **answers: str) -> Bake:
+    """Make a service from the template, called after its interface, in a folder."""
+    slug = f"service-{answers['interface']}"
+    given = [f"{name}={answer}" for name, answer in answers.items()]
+    made = cookiecutter(
+        work / "out", "--no-input", str(TEMPLATE), f"project_slug={slug}", *given, **IDENTITY
+    )
+    if made.returncode:
+        raise RuntimeError(made.stdout + made.stderr)
+    return Bake(work / "out" / slug, answers)
 
 
 def root_file_system(image: str) -> dict[str, int]:
-    """Give the size in bytes of each regular file in an image, layers flattened, by its path."""
+    """Return the size in bytes of each regular file in an image, layers flattened, by its path."""
     container = docker("create", image)
     try:
         with (
@@ -26,31 +45,31 @@ def root_file_system(image: str) -> dict[str, int]:
         docker("rm", "--volumes", container)
 
 
-def compressed_size(layer: IO[bytes]) -> int:
-    """Give the bytes of a layer that is compressed, by gzip or zstd, or else what gzip -6 makes."""
-    magic = layer.read(4)
-    if magic.startswith(b"\x1f\x8b") or magic == b"\x28\xb5\x2f\xfd":
-        return layer.seek(0, os.SEEK_END)
-    layer.seek(0)
-    packer, size = zlib.compressobj(6, wbits=31), 0
-    while chunk := layer.read(1 << 20):
-        size += len(packer.compress(chunk))
-    return size + len(packer.flush())
+def compressed_size(layer: Path) -> int:
+    """Return the bytes of a layer that is compressed, by gzip or zstd, or what gzip -6 makes."""
+    with layer.open("rb") as file:
+        magic = file.read(4)
+        if magic.startswith(b"\x1f\x8b") or magic == b"\x28\xb5\x2f\xfd":
+            return layer.stat().st_size
+        file.seek(0)
+        packer, size = zlib.compressobj(6, wbits=31), 0
+        while chunk := file.read(1 << 20):
+            size += len(packer.compress(chunk))
+        return size + len(packer.flush())
 
 
-def pull_size(image: str, work: Path) -> float:
-    """Give the compressed size of an image's layers in MB."""
-    saved = work / "image.tar"
-    docker("save", f"--output={saved}", image)
-    with tarfile.open(saved) as archive:
-        layers = json.load(archive.extractfile("manifest.json"))[0]["Layers"]
-        size = sum(compressed_size(archive.extractfile(layer)) for layer in layers)
-    saved.unlink()
-    return size / 1e6
+def pull_size(image: str) -> float:
+    """Return the compressed size of an image's layers in MB."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        docker("save", f"--output={folder}/image.tar", image)
+        shutil.unpack_archive(folder / "image.tar", folder, filter="data")
+        layers = json.loads((folder / "manifest.json").read_bytes())[0]["Layers"]
+        return sum(compressed_size(folder / layer) for layer in layers) / 1e6
 
 
 def start_time(image: str, inside: int) -> float:
-    """Give the seconds until a new container answers on its port `inside` with status 200."""
+    """Return the seconds until a new container answers on its port `inside` with status 200."""
     port = free_port()
     begin = time.monotonic()
     with running(image, f"--publish=127.0.0.1:{port}:{inside}"):

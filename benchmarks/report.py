@@ -1,5 +1,6 @@
-"""What the benchmark of images writes: a table in Markdown and a picture in SVG."""
+"""What the benchmarks write: tables in Markdown and a picture in SVG."""
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Figures:
 
     @property
     def root(self) -> float:
-        """Give the size of the root file system."""
+        """Return the size of the root file system."""
         return sum(self.sizes.values()) / 1e6
 
 
@@ -36,13 +37,19 @@ class Row:
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Give a Markdown table whose first columns, so many as `left`, hold text, others figures."""
+    """Return a Markdown table whose first columns, so many as `left`, hold text, others figures."""
     rule = ["---" if column < left else "---:" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
 
 
+def ratio(ones: Sequence[float], others: Sequence[float]) -> str:
+    """Return the median of the ratios of the rounds, with the lowest and the highest."""
+    ratios = [one / other for one, other in zip(ones, others, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
 def figures_table(rows: Sequence[Row]) -> str:
-    """Give the table of all figures, with units in its head."""
+    """Return the table of all figures, with units in its head."""
     head = ["image", "Python", "root fs, MB", "pull, MB", "files"]
     head += [f"build {kind}, s" for kind in ("cold", "after code", "after dependency")]
     lines = []
@@ -58,7 +65,7 @@ def figures_table(rows: Sequence[Row]) -> str:
 
 
 def ratios_table(rows: Sequence[Row], baseline: str) -> str:
-    """Give each of our rows' sizes and start divided by those of the row named `baseline`."""
+    """Return each of our rows' sizes and start divided by those of the row named `baseline`."""
     base = next((row.figures for row in rows if row.name == baseline), None)
     if base is None:
         return f"No ratios, as {baseline} was {UNAVAILABLE}."
@@ -83,13 +90,13 @@ def parts(sizes: Mapping[str, int]) -> Counter[str]:
         elif "lib/python3" in path:
             part = "standard library"
         else:
-            part = path.partition("/")[0]
+            part = folder
         summed[part] += size
     return summed
 
 
 def parts_table(rows: Sequence[Row]) -> str:
-    """Give what the parts take of each row's root file system, from 0.5 MB on; largest first."""
+    """Return what the parts take of each row's root file system, from 0.5 MB on; largest first."""
     columns = [(row.name, parts(row.figures.sizes)) for row in rows if row.figures]
     largest: Counter[str] = Counter()
     for _, column in columns:
@@ -124,7 +131,7 @@ WIDTH, TOP, STEP, BAR, LABELS, VALUES = 800, 54, 42, 14, 236, 84
 
 
 def svg(rows: Sequence[Row], palette: Palette) -> str:
-    """Give a picture of every row's root file system and pull size, as horizontal bars in MB."""
+    """Return a picture of every row's root file system and pull size, as horizontal bars in MB."""
     height = TOP + STEP * len(rows) + 10
     largest = max((row.figures.root for row in rows if row.figures), default=1.0)
     scale = (WIDTH - LABELS - VALUES) / largest

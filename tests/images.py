@@ -1,6 +1,8 @@
 """What the tests ask of Docker: an image's layers, and a container that runs hardened."""
 
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -22,6 +24,18 @@ HARDENED = (
     "--user=54321:12345",
 )
 
+# What a build takes from outside: the secrets of the template's Dockerfile, and the variables of
+# the environment that name their files.
+SECRETS = {
+    "apk_repositories": "APK_REPOSITORIES",
+    "apt_sources": "APT_SOURCES",
+    "ca": "SSL_CERT_FILE",
+    "git_config": "GIT_CONFIG_GLOBAL",
+    "netrc": "NETRC",
+    "pip_config": "PIP_CONFIG_FILE",
+}
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+
 
 def engine_answers() -> bool:
     """Tell whether there is a Docker engine that builds and runs images."""
@@ -42,6 +56,20 @@ def docker(*arguments: str, typed: str = "") -> str:
     )
     assert result.returncode == 0, f"docker {' '.join(arguments)} failed:\n{result.stdout}"
     return result.stdout.strip()
+
+
+def build(context: Path, tag: str, *flags: str) -> None:
+    """Build an image by a plain `docker build`, with what a build takes from outside."""
+    inputs = [
+        f"--secret=id={name},src={os.environ[variable]}"
+        for name, variable in SECRETS.items()
+        if os.environ.get(variable)
+    ]
+    if os.environ.get("PIP_INDEX_URL"):
+        inputs.append("--secret=id=pip_index_url,env=PIP_INDEX_URL")
+    inputs += [f"--build-arg={name}" for name in PROXIES if os.environ.get(name)]
+    inputs += shlex.split(os.environ.get("DOCKER_BUILD_FLAGS", ""))
+    docker("build", f"--tag={tag}", *inputs, *flags, str(context))
 
 
 def config(image: str) -> dict[str, Any]:

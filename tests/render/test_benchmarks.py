@@ -1,4 +1,4 @@
-"""What the benchmark of images writes, from made-up figures."""
+"""What the benchmarks write, from made-up figures."""
 
 from xml.etree import ElementTree
 
@@ -10,6 +10,7 @@ from report import (
     Row,
     figures_table,
     parts_table,
+    ratio,
     ratios_table,
     svg,
 )
@@ -61,6 +62,10 @@ def test_figures() -> None:
         f"| {BASELINE} | 3.13.1 | 50.0 | 20.0 | 6 | 10.0 | 1.0 | 9.0 | 0.80 |",
         "| **this template** | 3.13.1 | 25.0 | 15.0 | 5 | 12.0 | 1.0 | 8.0 | 1.20 |",
     ]
+
+
+def test_ratio_of_rounds() -> None:
+    assert ratio([1, 5, 9], [2, 2, 6]) == "1.50 (0.50 to 2.50)"
 
 
 def test_ratios() -> None:

@@ -274,8 +274,7 @@ POST = b"POST /greetings HTTP/1.1\r\nContent-Type: application/json\r\nContent-L
 
 
 def test_slow_clients_keep_none_waiting(service: Service, record_property: Record) -> None:
-    command = ("gunicorn", "--keep-alive=6", f"{service.package}.probe:serve()")
-    with service.run(command=command, WEB_CONCURRENCY="2", READ_SECONDS="6") as running:
+    with service.run(WEB_CONCURRENCY="2", READ_SECONDS="6") as running:
         with ExitStack() as stack:
             starts = (b"", HALF, POST + b"\r\n")
             slow = [stack.enter_context(running.connect()) for _ in range(500)]
@@ -299,11 +298,14 @@ def test_slow_clients_keep_none_waiting(service: Service, record_property: Recor
             used = sum(running.cpu_seconds()) - used
             with Clients(running.host, 8000, count=4, keep=False) as clients:
                 time.sleep(3)
-            for connection in slow:
-                connection.settimeout(max(0.01, started + 12 - time.monotonic()))
-                with suppress(ConnectionResetError):
-                    while connection.recv(4096):
-                        pass
+            if not service.is_asgi:
+                # idle clients and unfinished heads have had their time; bodies make progress
+                for number, connection in enumerate(slow):
+                    if number % 3 < 2:
+                        connection.settimeout(max(0.01, started + 12 - time.monotonic()))
+                        with suppress(ConnectionResetError):
+                            while connection.recv(4096):
+                                pass
             stopped.set()
             dripper.join()
         record_property("p99 seconds", round(clients.percentile(0.99), 4))
@@ -374,7 +376,7 @@ def test_parts_and_ends_of_requests(single: Running) -> None:
             # what is left is reset, not closed
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     assert single.ask("/")[0].status == 200
-    assert not single.lines(level="error")
+    assert [line["exception"] for line in single.lines(level="error")] == []
 
 
 def test_a_large_body_comes_whole(single: Running) -> None:

@@ -41,26 +41,26 @@ class GunicornLogger(Logger):
     def access(
         self,
         resp: Response,
-        req: Request,
+        _req: Request,
         environ: MutableMapping[str, Any],
-        request_time: timedelta,
+        _request_time: timedelta,
     ) -> None:
-        """Count and log a request, but not its query, which may hold secrets.
+        """Count and log a request that the application has answered.
 
-        The line does not go through `logging`, which would take more time than all else that is
-        done for a small request.
+        Its query may hold secrets and is not logged. The line does not go through `logging`, which
+        would take more time than all else that is done for a small request.
         """
         request = current.get()
+        if not request:
+            return  # malformed, which gunicorn logs, or its client has gone
         current.set(None)
-        if request:
-            in_flight.discard(request)
-        # gunicorn takes the time from a clock that may be set while a request is answered.
-        seconds = perf_counter() - request.started if request else request_time.total_seconds()
-        route = request.route if request else ""
+        in_flight.discard(request)
+        # Unlike gunicorn's, this clock cannot be set while a request is answered.
+        seconds = perf_counter() - request.started
         method, path = environ["REQUEST_METHOD"], environ["RAW_URI"].partition("?")[0]
         status = int(str(resp.status).partition(" ")[0])
-        metrics.observe(method, route, status, seconds)
-        if self._is_quiet or route in QUIET_ROUTES:
+        metrics.observe(method, request.route, status, seconds)
+        if self._is_quiet or request.route in QUIET_ROUTES:
             return
         message = f"{method} {path} {status}"
         if not self._is_json:
@@ -71,11 +71,11 @@ class GunicornLogger(Logger):
             "level": "info",
             "logger": "gunicorn.access",
             "message": message,
-            "request_id": request and request.request_id,
-            "trace_id": request and request.trace_id,
+            "request_id": request.request_id,
+            "trace_id": request.trace_id,
             "method": method,
             "path": path,
-            "route": route,
+            "route": request.route,
             "status": status,
             "bytes": resp.sent,
             "duration": seconds,

@@ -5,9 +5,8 @@ import sys
 {%- if cookiecutter.interface == "wsgi" %}
 import threading
 {%- endif %}
-
-from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
+from functools import partial
+from pathlib import Path
 
 from {{ cookiecutter.__package_name }}.serving import capacity, logs, metrics, stopping
 from {{ cookiecutter.__package_name }}.serving.settings import SettingError
@@ -49,7 +48,7 @@ max_requests_jitter = 20_000
 
 # Every worker touches its heartbeat file once a second: in memory, where a slow disk cannot make
 # the worker look dead, and which is writable when the root file system is not.
-worker_tmp_dir = metrics.MEMORY
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 # The socket of gunicornc would need a writable home directory.
 control_socket_disable = True
@@ -71,26 +70,16 @@ limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
 
+# The stop, which is announced before it begins.
+when_ready = partial(stopping.when_ready, settings)
 pre_fork = stopping.pre_fork
 post_worker_init = stopping.post_worker_init
 {%- if cookiecutter.interface == "wsgi" %}
 pre_request = stopping.pre_request
 {%- endif %}
+
+# The metrics of all workers.
+on_starting = partial(metrics.on_starting, settings)
+post_fork = partial(metrics.post_fork, settings)
 worker_exit = metrics.worker_exit
 child_exit = metrics.child_exit
-
-
-def on_starting(_arbiter: Arbiter) -> None:
-    """Open the port for metrics before there are workers."""
-    if settings.metrics_port:
-        metrics.open_port(settings.metrics_port)
-
-
-def when_ready(_arbiter: Arbiter) -> None:
-    """Make SIGTERM announce the stop for `drain_seconds` before it stops anything."""
-    stopping.drain_on_sigterm(settings.drain_seconds)
-
-
-def post_fork(_arbiter: Arbiter, _worker: Worker) -> None:
-    """Answer for metrics in every worker."""
-    metrics.serve(settings)

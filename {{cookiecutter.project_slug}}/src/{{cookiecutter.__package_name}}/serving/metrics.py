@@ -28,12 +28,10 @@ from .settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
-# In memory, where no slow disk is waited for.
-_SHM = Path("/dev/shm")  # noqa: S108
-MEMORY = str(_SHM) if _SHM.is_dir() else None
+# In memory, where no slow disk is waited for. prometheus_client looks for it when it is imported.
+_memory = Path("/dev/shm")  # noqa: S108
+_folder = Path(tempfile.mkdtemp(prefix="metrics-", dir=_memory if _memory.is_dir() else None))
 _master = os.getpid()
-_folder = Path(tempfile.mkdtemp(prefix="metrics-", dir=MEMORY))
-# prometheus_client looks for it when it is imported.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_folder)
 
 from prometheus_client import (  # noqa: E402
@@ -132,9 +130,11 @@ class _Server(ThreadingHTTPServer):
         logger.exception("a scrape from %s failed", client_address[0])
 
 
-def open_port(port: int) -> None:
-    """Open the port in the master process, or end it with one line."""
+def on_starting(settings: ServerSettings, _arbiter: Arbiter) -> None:
+    """Open the port before there are workers, or end the start with one line."""
     global _listener
+    if not (port := settings.metrics_port):
+        return
     try:
         _listener = socket.create_server(("", port))
     except OSError as error:
@@ -143,7 +143,7 @@ def open_port(port: int) -> None:
     _listener.setblocking(False)
 
 
-def serve(settings: ServerSettings) -> None:
+def post_fork(settings: ServerSettings, _arbiter: Arbiter, _worker: Worker) -> None:
     """Answer for all workers, in a thread of a worker."""
     global _server
     if _listener:

@@ -9,6 +9,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 
+from .settings import ServerSettings
+
 # One byte that the master process shares with the workers that it forks.
 _draining = mmap.mmap(-1, 1)
 
@@ -20,8 +22,8 @@ def is_draining() -> bool:
     return _draining[0] == 1
 
 
-def drain_on_sigterm(seconds: int) -> None:
-    """Make SIGTERM announce the stop, and stop only after so many seconds.
+def when_ready(settings: ServerSettings, _arbiter: Arbiter) -> None:
+    """Make SIGTERM announce the stop, and stop only after `drain_seconds`.
 
     Load balancers need the time to notice; until then they go on sending requests. A second
     SIGTERM cuts it short.
@@ -30,8 +32,8 @@ def drain_on_sigterm(seconds: int) -> None:
     def drain(_signum: int, _frame: FrameType | None) -> None:
         _draining[0] = 1
         signal.signal(signal.SIGTERM, stop)
-        if seconds:
-            signal.alarm(seconds)
+        if settings.drain_seconds:
+            signal.alarm(settings.drain_seconds)
         else:
             signal.raise_signal(signal.SIGTERM)
 

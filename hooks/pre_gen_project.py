@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 # Those of cookiecutter.json, which a hook cannot read.
 CHOICES = {
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
-    "base_image": ("alpine:latest", "python:3.13-alpine", "python:3.13-slim", "python:3.13"),
+    "base_image": ("alpine:latest", "python:3.14-alpine", "python:3.14-slim", "python:3.14"),
     "interface": ("wsgi", "asgi"),
 }
 MAX_LENGTH = 250

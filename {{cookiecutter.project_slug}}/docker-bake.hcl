@@ -57,14 +57,14 @@ target "default" {
 {%- endif %}
 }
 
-# Packed once and pulled often: gzip's highest level. Its files bear the time of the commit, so that
-# a commit makes one image, to the byte.
+# Packed once and pulled often: gzip's highest level. Built anew, its files bear the time of the
+# commit, so that a commit makes one image, to the byte.
 target "release" {
   inherits  = ["default"]
+  no-cache  = true
   platforms = split(",", PLATFORMS)
   output    = ["${OUTPUT},rewrite-timestamp=true,compression-level=9"]
   # More than the least provenance would tell the build arguments: the password of a proxy, too.
   attest = ["type=provenance,mode=min", "type=sbom"]
-  # Registries do not look into an image for its labels.
   annotations = [for name, value in target.default.labels : "index,manifest:${name}=${value}"]
 }

@@ -110,6 +110,7 @@ class FileIndex(http.server.ThreadingHTTPServer):
         project, version = name.removesuffix(".tar.gz").split("-")[:2]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
+            archive.comment = name.encode()  # no two have the same hash
             folder = f"{project}-{version}.dist-info"
             metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
             archive.writestr(f"{folder}/METADATA", metadata)

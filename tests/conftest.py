@@ -109,9 +109,10 @@ def engine() -> None:
 def tools(bake_session: BakeFunction, engine: None) -> str:
     """Return the image with the tools that tests run beside the service."""
     # built by the Makefile of a service, which leads a build through any network
-    baked = bake_session(project_slug="tools", base_image="python:3.13-slim")
-    flags = f"{os.environ.get('DOCKER_BUILD_FLAGS', '')} --file={TEMPLATE}/tests/tools.Dockerfile"
-    baked.make("docker", "REPRODUCIBLE=", DOCKER_BUILD_FLAGS=flags)
+    baked = bake_session(project_slug="tools", base_image="python:3.14-slim")
+    given = os.environ.get("DOCKER_BUILD_FLAGS", "")
+    flags = f"{given} --set=*.dockerfile={TEMPLATE}/tests/tools.Dockerfile"
+    baked.make("docker", DOCKER_BUILD_FLAGS=flags)
     return "tools:latest"
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 
 from support import free_port
 
+# Of an image for any number of platforms.
+KIND = "application/vnd.oci.image.index.v1+json"
+
 
 class PrivateIndex(http.server.ThreadingHTTPServer):
     """A package index that requires a password, and serves what this machine's index has.
@@ -114,11 +117,13 @@ class FileIndex(http.server.ThreadingHTTPServer):
         project, version = name.removesuffix(".tar.gz").split("-")[:2]
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
+            archive.comment = name.encode()  # no two have the same hash
             folder = f"{project}-{version}.dist-info"
             metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
             archive.writestr(f"{folder}/METADATA", metadata)
-            archive.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\n")
-            archive.writestr(f"{folder}/RECORD", name)
+            archive.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+            files = ("METADATA", "WHEEL", "RECORD")
+            archive.writestr(f"{folder}/RECORD", "".join(f"{folder}/{it},,\n" for it in files))
         self.files[name] = buffer.getvalue()
         return hashlib.sha256(self.files[name]).hexdigest()
 
@@ -153,12 +158,10 @@ class Registry(http.server.ThreadingHTTPServer):
         self.host = f"127.0.0.1:{self.server_port}"
         self.manifest = b""
 
-    def publish(self, *layers: str) -> str:
-        """Publish an image with these digests as its layers, and return its own digest."""
-        kind = "application/vnd.oci.image.manifest.v1+json"
-        self.manifest = json.dumps(
-            {"schemaVersion": 2, "mediaType": kind, "layers": layers}
-        ).encode()
+    def publish(self, name: str) -> str:
+        """Publish an index that is unlike those of other names, and return its digest."""
+        index = {"schemaVersion": 2, "mediaType": KIND, "manifests": [], "annotations": {"a": name}}
+        self.manifest = json.dumps(index).encode()
         return f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
 
 
@@ -168,8 +171,7 @@ class RegistryHandler(Handler):
     server: Registry
 
     def do_GET(self) -> None:  # noqa: D102
-        kind = ("Content-Type", "application/vnd.oci.image.manifest.v1+json")
-        self.answer(200, self.server.manifest, kind)
+        self.answer(200, self.server.manifest, ("Content-Type", KIND))
 
     do_HEAD = do_GET  # noqa: N815
 

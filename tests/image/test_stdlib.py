@@ -78,7 +78,7 @@ def baked(bake_session: BakeFunction) -> Bake:
     baked = bake_session(project_slug="trimmed")
     flags = os.environ.get("DOCKER_BUILD_FLAGS", "")
     baked.make("docker", "minimal")
-    baked.make("docker", IMAGE="trimmed:build", DOCKER_BUILD_FLAGS=f"{flags} --target build")
+    baked.make("docker", IMAGE="trimmed:build", DOCKER_BUILD_FLAGS=f"{flags} --set=*.target=build")
     return baked
 
 

@@ -37,7 +37,7 @@ def write(archive: Path, sources: list[Path], stdlib: Path) -> None:
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     with zipfile.ZipFile(archive, "w") as target:
         for source in sources:
-            py_compile.compile(source, bytecode, doraise=True, invalidation_mode=unchecked)
+            py_compile.compile(str(source), str(bytecode), doraise=True, invalidation_mode=unchecked)
             entry = zipfile.ZipInfo(f"{source.relative_to(stdlib)}c", DATE)
             target.writestr(entry, bytecode.read_bytes(), zipfile.ZIP_DEFLATED, 9)
             bytecode.unlink()

@@ -259,16 +259,6 @@ def quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def dockerfile_quoted(value: str) -> str:
-    """Return value as a double-quoted word of a Dockerfile, where "$" would name a variable.
-
-    hadolint takes every backslash before a quote for an escape, so an unset variable separates
-    the two.
-    """
-    parts = re.split(r'(?<=\\)(?="|$)', value)
-    return '"' + "${unset:-}".join(quoted(part)[1:-1].replace("$", "\\$") for part in parts) + '"'
-
-
 def hcl_quoted(value: str) -> str:
     """Return value as a double-quoted string of HCL, where "${" and "%{" would open a template."""
     return quoted(value).replace("${", "\\u0024{").replace("%{", "\\u0025{")
@@ -301,7 +291,6 @@ class AnswersExtension(Extension):
             refusal,
             refuse_bad_answers,
             quoted,
-            dockerfile_quoted,
             hcl_quoted,
             markdown,
             requirement,

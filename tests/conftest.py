@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
-from images import engine_answers
+from images import build, engine_answers
 from pytest_cookies.plugin import Cookies
 from servers import PrivateIndex, serve_git
 from services import Service, add_probe
@@ -106,13 +106,9 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def tools(bake_session: BakeFunction, engine: None) -> str:
+def tools(engine: None) -> str:
     """Return the image with the tools that tests run beside the service."""
-    # built by the Makefile of a service, which leads a build through any network
-    baked = bake_session(project_slug="tools", base_image="python:3.14-slim")
-    given = os.environ.get("DOCKER_BUILD_FLAGS", "")
-    flags = f"{given} --set=*.dockerfile={TEMPLATE}/tests/tools.Dockerfile"
-    baked.make("docker", DOCKER_BUILD_FLAGS=flags)
+    build(TEMPLATE / "tests", "tools:latest", f"--file={TEMPLATE}/tests/tools.Dockerfile")
     return "tools:latest"
 
 

@@ -14,6 +14,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from support import Bake
+
 # As compose.yaml runs it, but for a user that the image has never heard of.
 HARDENED = (
     "--read-only",
@@ -70,6 +72,14 @@ def build(context: Path, tag: str, *flags: str) -> None:
     inputs += [f"--build-arg={name}" for name in PROXIES if os.environ.get(name)]
     inputs += shlex.split(os.environ.get("DOCKER_BUILD_FLAGS", ""))
     docker("build", f"--tag={tag}", *inputs, *flags, str(context))
+
+
+def planned(baked: Bake, goal: str, target: str, **environment: str) -> dict[str, Any]:
+    """Return what `make` has bake build for a goal, without building it."""
+    printed = baked.make("--silent", goal, DOCKER_BUILD_FLAGS="--print", **environment)
+    plan = json.loads(printed[printed.index("{\n") : printed.rindex("}") + 1])
+    found: dict[str, Any] = plan["target"][target]
+    return found
 
 
 def config(image: str) -> dict[str, Any]:

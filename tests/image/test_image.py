@@ -4,11 +4,12 @@ import json
 import os
 import re
 import ssl
+from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
-from images import HARDENED, Saved, config, docker, running, save
+from images import HARDENED, Saved, config, docker, planned, running, save
 from servers import PrivateIndex
 from support import ARTICLE_DEPENDENCY, CHOICES, Bake, free_port, get
 
@@ -84,16 +85,17 @@ def filled(bake_session: BakeFunction, secrets: dict[str, str]) -> Bake:
 
 @pytest.fixture(scope="module", params=[*IMAGES, "filled:latest"])
 def image(request: pytest.FixtureRequest, bake_session: BakeFunction) -> str:
-    interface, _, tag = request.param.partition(":")
+    name: str = request.param
+    interface, _, tag = name.partition(":")
     if interface == "filled":
         request.getfixturevalue("filled")
-        return request.param
+        return name
     alpine, minimal, _ = tag.partition("-minimal")
     baked = bake_session(project_slug=interface, interface=interface)
     dockerfile = baked.path / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("alpine:latest", f"alpine:{alpine}"))
     baked.make("minimal" if minimal else "docker", IMAGE=f"{interface}:{alpine}")
-    return request.param
+    return name
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +198,8 @@ def assert_nothing_leaks(saved: Saved, image: str) -> None:
     for name, data in saved.documents.items():
         assert b"canary" not in data, name
     for layer in saved.layers.values():
-        for name, data in layer.items():
-            assert b"canary" not in (data or b""), name
+        for name, file in layer.items():
+            assert b"canary" not in (file or b""), name
     assert "canary" not in docker("history", "--no-trunc", image)
 
 
@@ -207,12 +209,7 @@ def test_nothing_leaks(tmp_path: Path) -> None:
 
 
 def test_takes_what_is_set_and_no_more(plain: Bake, tmp_path: Path) -> None:
-    def target(**environment: str) -> dict:
-        printed = plain.make("--silent", "docker", DOCKER_BUILD_FLAGS="--print", **environment)
-        return json.loads(printed[printed.index("{\n") : printed.rindex("}") + 1])["target"][
-            "default"
-        ]
-
+    target = partial(planned, plain, "docker", "default")
     names = ["NETRC", "PIP_CONFIG_FILE", "APK_REPOSITORIES"]
     proxies = {"HTTP_PROXY": "http://a", "https_proxy": "http://b"}
     nothing = dict.fromkeys([*names, "SSL_CERT_FILE", "PIP_INDEX_URL", "no_proxy"], "")
@@ -258,7 +255,7 @@ def test_dependency_from_git_works_without_git(filled: Bake) -> None:
                 "print(distribution('Plain-Text-Markdown-Extention').read_text('direct_url.json'))"
             )
         )
-    pinned = re.search(r"@([0-9a-f]{40})#", filled.read("requirements-git.txt"))[1]
+    [pinned] = re.findall(r"@([0-9a-f]{40})#", filled.read("requirements-git.txt"))
     assert origin["url"] == "https://github.com/kostyachum/python-markdown-plain-text.git"
     assert origin["vcs_info"]["commit_id"] == pinned
 
@@ -287,7 +284,7 @@ def test_change_of_code_rebuilds_no_dependency(plain: Bake) -> None:
     printed = plain.make("docker", IMAGE="plain:changed", BUILDKIT_PROGRESS="plain")
     code.write_text(before)
     for command in ("apk add", "pip install", "pip check"):
-        step = re.search(rf"^#(\d+) \[\w+ \d.*RUN .*{command}", printed, re.MULTILINE)[1]
+        step = re.findall(rf"^#(\d+) \[\w+ \d.*RUN .*{command}", printed, re.MULTILINE)[0]
         assert f"#{step} CACHED\n" in printed, command
     with running("plain:changed", *HARDENED) as container:
         container.wait_until("healthy")

@@ -5,10 +5,11 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import BakeFunction
-from images import config, docker, running
+from images import config, content, docker, planned, running
 from support import ARTICLE_DEPENDENCY, Bake
 
 pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine", "network")]
@@ -21,11 +22,12 @@ class Release:
     """An archive in the OCI image layout."""
 
     blobs: dict[str, bytes]
-    index: dict
+    index: dict[str, Any]
 
-    def document(self, digest: str) -> dict:
+    def document(self, digest: str) -> dict[str, Any]:
         """Return a blob in JSON."""
-        return json.loads(self.blobs[digest.replace(":", "/")])
+        found: dict[str, Any] = json.loads(self.blobs[digest.replace(":", "/")])
+        return found
 
     @property
     def images(self) -> dict[str, str]:
@@ -59,7 +61,7 @@ def make_release(baked: Bake, *flags: str, **environment: str) -> Release:
         **environment,
     )
     with tarfile.open(archive) as tar:
-        files = {each.name: tar.extractfile(each).read() for each in tar if each.isfile()}
+        files = {each.name: content(tar, each) for each in tar if each.isfile()}
     blobs = {name.removeprefix("blobs/"): data for name, data in files.items()}
     [entry] = json.loads(files["index.json"])["manifests"]
     return Release(blobs, json.loads(blobs[entry["digest"].replace(":", "/")]))
@@ -100,9 +102,7 @@ def test_provenance_is_attested(release: Release) -> None:
 
 
 def test_is_for_both_platforms_with_a_bill_of_materials(baked: Bake) -> None:
-    printed = baked.make("--silent", "release", DOCKER_BUILD_FLAGS="--print")
-    plan = json.loads(printed[printed.index("{\n") : printed.rindex("}") + 1])
-    target = plan["target"]["release"]
+    target = planned(baked, "release", "release")
     assert target["platforms"] == ["linux/amd64", "linux/arm64"]
     assert {each["type"] for each in target["attest"]} == {"provenance", "sbom"}
     assert target["output"] == [

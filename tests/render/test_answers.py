@@ -13,7 +13,6 @@ from support import CHOICES, PROMPTS, TEMPLATE, Bake, cookiecutter, markdown_tex
 from template_extensions import (
     IMPORTED,
     direct_reference,
-    dockerfile_quoted,
     hcl_quoted,
     markdown,
     quoted,
@@ -63,14 +62,6 @@ def test_markdown_shows_what_was_typed(text: str) -> None:
 def test_quoted_reads_back_as_toml_and_python(text: str) -> None:
     assert tomllib.loads(f"key = {quoted(text)}")["key"] == text
     assert eval(quoted(text)) == text  # noqa: S307
-
-
-def test_dockerfile_names_no_variable() -> None:
-    assert dockerfile_quoted('a "$b"') == '"a \\"\\$b\\""'
-
-
-def test_dockerfile_parts_a_backslash_from_a_quote() -> None:
-    assert dockerfile_quoted('\\" \\ \\') == r'"\\${unset:-}\" \\ \\${unset:-}"'
 
 
 def test_hcl_opens_no_template() -> None:

@@ -125,27 +125,13 @@ def bake_here(out: Path, typed: dict[str, str], arguments: dict[str, str] | None
     return Bake(Path(path), replay["cookiecutter"])
 
 
-def labels(dockerfile: str) -> dict[str, str]:
-    """Return the labels of a Dockerfile's last stage as BuildKit reads them.
-
-    Raises:
-        AssertionError: A word is not in double quotes, or names a variable.
-    """
-    (lines,) = re.findall(r"^LABEL (.*(?:\\\n.*)*)\nCMD", dockerfile, re.MULTILINE)
-    pair = r'([a-z.]+)="((?:[^"\\$]|\\["$\\]|\$\{(?:unset:-|VERSION|REVISION)\})*)"'
-    assert re.fullmatch(rf"{pair}(?: \\\n +{pair})*", lines), lines
-    return {
-        name.rpartition(".")[2]: re.sub(r'\\(["$\\])|\$\{unset:-\}', r"\1", value)
-        for name, value in re.findall(pair, lines)
-    }
-
-
-def annotations(bake_file: str) -> dict[str, str]:
-    """Return the annotations of a docker-bake.hcl that do not name a variable.
+def labels(bake_file: str) -> dict[str, str]:
+    """Return the labels of a docker-bake.hcl that do not name a variable.
 
     Without a template in them, HCL reads these strings as JSON does.
     """
-    line = r'^    (\w+) += ("(?:[^"\\]|\\["\\]|\\u[0-9a-f]{4})*")$'
+    name = r'"org\.opencontainers\.image\.(\w+)"'
+    line = rf'^    {name} += ("(?:[^"\\]|\\["\\]|\\u[0-9a-f]{{4}})*")$'
     strings = dict(re.findall(line, bake_file, re.MULTILINE))
     assert not re.search(r"[$%]\{", "".join(strings.values()))
     return {name: json.loads(string) for name, string in strings.items()}
@@ -165,12 +151,10 @@ def assert_answers_read_back(bake: Bake) -> None:
     direct = [each for each in requirements if each.url]
     assert len(direct) == bool(answer["github_dependency"])
     assert all(str(each.url) in answer["github_dependency"] for each in direct)
-    label = labels(bake.read("Dockerfile"))
+    label = labels(bake.read("docker-bake.hcl"))
     assert label["title"] == answer["project_slug"]
     assert label["description"] == answer["description"]
     assert label["authors"] == f"{answer['author_name']} <{answer['author_email']}>"
-    versions = {"version": "${VERSION}", "revision": "${REVISION}"}
-    assert annotations(bake.read("docker-bake.hcl")) | versions == label
     title, description = bake.read("README.md").split("\n\n")[:2]
     assert markdown_text(title) == answer["project_name"]
     assert markdown_text(description) == answer["description"]

@@ -26,7 +26,7 @@ def test_help_is_the_default(baked: Bake) -> None:
     printed = baked.make()
     phony = re.findall(r"^\.PHONY: (.*)$", baked.read("Makefile"), re.MULTILINE)[0].split()
     assert [line.split()[0] for line in printed.splitlines()] == phony
-    assert {"docker", "release", "sbom", "run", "test", "lint", "lock", "clean"} <= set(phony)
+    assert {"docker", "release", "run", "test", "lint", "lock", "clean"} <= set(phony)
 
 
 def test_test(baked: Bake) -> None:
@@ -137,6 +137,19 @@ def test_lock_pins_a_dependency_from_git_to_a_commit(bake: BakeFunction, git_con
     assert "\n#    uv pip compile --output-file=requirements.txt --no-emit-package=" in lock
     imported = baked.run(".venv/bin/python", "-c", "import markdown_plain_text")
     assert imported.returncode == 0, imported.stderr
+
+
+def test_lint_asks_whether_the_lock_fits(bake: BakeFunction) -> None:
+    baked = bake()
+    baked.make("lint")
+    assert baked.run("git", "status", "--porcelain").stdout == ""
+    pyproject = baked.path / "pyproject.toml"
+    # what the tools need is in the other lock
+    more = '"gunicorn>=27,<28",\n    "iniconfig>=2",'
+    pyproject.write_text(pyproject.read_text().replace('"gunicorn>=27,<28",', more))
+    result = baked.run("make", "--silent", "lint")
+    assert result.returncode != 0
+    assert "requirements.txt does not fit pyproject.toml: run make lock\n" in result.stderr
 
 
 def test_lock_takes_pips_private_index(

@@ -214,7 +214,9 @@ def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
 
 def test_files_do_not_know_of_the_other_choice_of_interface(bake_of_choices: Bake) -> None:
     # gunicorn has these names for both
-    other = {"wsgi": "asgi", "asgi": r"(?<!gunicorn\.http\.)wsgi(?!_app)"}[bake_of_choices.answers["interface"]]
+    other = {"wsgi": "asgi", "asgi": r"(?<!gunicorn\.http\.)wsgi(?!_app)"}[
+        bake_of_choices.answers["interface"]
+    ]
     for name in bake_of_choices.files():
         assert not re.search(other, bake_of_choices.read(name), re.IGNORECASE), name
 

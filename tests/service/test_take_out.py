@@ -40,7 +40,10 @@ PARTS = {
         "wsgi",
         ("serving/tracing.py",),
         {
-            "app.py": ("traced", (r"from \S+tracing import traced\n", r"traced\((?=create)", r"(?<=\)\))\)$")),
+            "app.py": (
+                "traced",
+                (r"from \S+tracing import traced\n", r"traced\((?=create)", r"(?<=\)\))\)$"),
+            ),
             "serving/middleware.py": (
                 "tracing",
                 (", tracing(?=\n)", r", tracing\.trace_id\(req\)", r" +tracing\.name_span.*\n"),
@@ -90,7 +93,7 @@ PARTS = {
             "Dockerfile": (
                 "the two commands that run it",
                 (
-                    r" \\\n    --mount=type=bind,source=docker/trim_stdlib\.py,target=\S+/\S+\.py(?= )",
+                    r" \\\n    --mount=\S+trim_stdlib\.py,target=/packages\S+(?= )",
                     r"--mount=type=bind,source=docker/trim_stdlib\.py,target=\S+ \\\n    (?=rm)",
                     r" \\\n    && (chroot /packages )?python3 -I -S -B \S*/trim_stdlib\.py",
                 ),

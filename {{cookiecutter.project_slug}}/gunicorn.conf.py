@@ -75,7 +75,7 @@ when_ready = partial(stopping.when_ready, settings)
 pre_fork = stopping.pre_fork
 post_worker_init = stopping.post_worker_init
 {%- if cookiecutter.interface == "wsgi" %}
-pre_request = stopping.pre_request
+pre_request = partial(stopping.pre_request, settings)
 {%- endif %}
 
 # The metrics of all workers.

@@ -3,6 +3,7 @@
 import mmap
 import os
 import signal
+from math import inf
 from types import FrameType
 
 from gunicorn.arbiter import Arbiter
@@ -59,7 +60,12 @@ def post_worker_init(_worker: Worker) -> None:
 os.register_at_fork(after_in_parent=_take_signals)
 
 
-def pre_request(_worker: Worker, request: Request) -> None:
-    """Let no client keep its connection to a service that is about to stop."""
-    if is_draining():
+def pre_request(settings: ServerSettings, _worker: Worker, request: Request) -> None:
+    """Let no client keep its connection to a service that stops, or whose body is refused.
+
+    gunicorn would have a thread wait for the rest of a body that the application does not read.
+    """
+    reader = request.body and request.body.reader
+    length = getattr(reader, "length", inf)
+    if is_draining() or length > settings.max_body_bytes:
         request.force_close()

@@ -31,8 +31,8 @@ worker_class = "{{ cookiecutter.__package_name }}.serving.worker.Worker"
 {%- if cookiecutter.interface == "wsgi" %}
 
 # They wait for databases and other services at the same time, and answer the probes while others
-# wait. More of them would only compete for the one interpreter of their process.
-threads = 8
+# wait; for the one interpreter of their process they compete.
+threads = settings.threads
 # As much as threads have with glibc: with musl's less, JSON that is nested deeply ends the process.
 threading.stack_size(8 * 2**20)
 {%- endif %}

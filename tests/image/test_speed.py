@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import speed
-from load import CONNECTIONS, HI, JSON, Sample, cpu_time, tree
+from load import CONNECTIONS, HI, JSON, Sample, Server, cpu_time, running, tree
 from support import TEMPLATE
 
 # A process that has had a child, and has another one; each child burns 0.3 s of CPU.
@@ -24,7 +24,7 @@ subprocess.run(burn)
 
 
 @pytest.fixture
-def article(tools: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> speed.Server:
+def article(tools: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """Return the article's command, and put a wrk on the path that runs in a container."""
     wrk = tmp_path / "wrk"
     volume = f"--volume={TEMPLATE}/benchmarks:{TEMPLATE}/benchmarks:ro"
@@ -36,7 +36,7 @@ def article(tools: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> spee
 
 
 @pytest.mark.image
-def test_load(article: speed.Server) -> None:
+def test_load(article: Server) -> None:
     cores = sorted(os.sched_getaffinity(0))
     samples = speed.measure_servers(
         [article, replace(article, name="again")], Namespace(rounds=1, seconds=1), cores, cores
@@ -51,12 +51,12 @@ def test_load(article: speed.Server) -> None:
 
 
 @pytest.mark.image
-def test_wrong_answer(article: speed.Server) -> None:
+def test_wrong_answer(article: Server) -> None:
     wrong = replace(article, paths=(JSON,))
     cores = sorted(os.sched_getaffinity(0))
     with (
         pytest.raises(RuntimeError, match=f"{article.name}: /greetings answered 404"),
-        speed.running(wrong, cores, cores),
+        running(wrong, cores, cores),
     ):
         pass
 
@@ -65,6 +65,7 @@ def test_children_count() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as parent:
+        assert parent.stdout
         parent.stdout.readline()
         processes = tree(parent.pid)
         assert len(processes) == 2

@@ -46,22 +46,33 @@ FILES = {
     "pyproject.toml",
     "src/falcon_service/__init__.py",
     "src/falcon_service/app.py",
-    "src/falcon_service/capacity.py",
-    "src/falcon_service/context.py",
     "src/falcon_service/greetings.py",
-    "src/falcon_service/health.py",
     "src/falcon_service/hello.py",
-    "src/falcon_service/logs.py",
-    "src/falcon_service/metrics.py",
-    "src/falcon_service/middleware.py",
-    "src/falcon_service/openapi.py",
-    "src/falcon_service/problems.py",
+    "src/falcon_service/serving/__init__.py",
+    "src/falcon_service/serving/access.py",
+    "src/falcon_service/serving/application.py",
+    "src/falcon_service/serving/capacity.py",
+    "src/falcon_service/serving/context.py",
+    "src/falcon_service/serving/interface.py",
+    "src/falcon_service/serving/logs.py",
+    "src/falcon_service/serving/metrics.py",
+    "src/falcon_service/serving/middleware.py",
+    "src/falcon_service/serving/openapi.py",
+    "src/falcon_service/serving/problems.py",
+    "src/falcon_service/serving/settings.py",
+    "src/falcon_service/serving/stopping.py",
+    "src/falcon_service/serving/tracing.py",
+    "src/falcon_service/serving/worker.py",
     "src/falcon_service/settings.py",
-    "src/falcon_service/tracing.py",
-    "src/falcon_service/worker.py",
+    "tests/serving/conftest.py",
+    "tests/serving/test_application.py",
+    "tests/serving/test_capacity.py",
+    "tests/serving/test_metrics.py",
+    "tests/serving/test_openapi.py",
+    "tests/serving/test_rules.py",
+    "tests/serving/test_server.py",
     "tests/test_app.py",
-    "tests/test_capacity.py",
-    "tests/test_server.py",
+    "tests/test_greetings.py",
     "tests/test_settings.py",
 }
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
@@ -115,9 +126,13 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     "slim ssh": {"Dockerfile": (" openssh-client \\",)},
     "dependency": {"Makefile": ("\nrequirements.txt:\n", "$${BASES-")},
     "wsgi": {
-        "README.md": (", of 8 threads each",),
-        "compose.yaml": (" 41 processes", "with its 8 threads"),
+        "README.md": ("| `THREADS` |", "threads that no slow client takes"),
+        "compose.yaml": (" 25 processes", "with its 4 threads"),
+        "gunicorn.conf.py": ("\nthreads = ", "\npre_request = "),
+        "src/falcon_service/settings.py": ("\n    threads: ",),
+        "src/falcon_service/serving/worker.py": ("(ThreadWorker)",),
     },
+    "asgi": {"src/falcon_service/serving/worker.py": ("(ASGIWorker)",)},
     "proprietary": {"README.md": ("All rights reserved",)},
 }
 # What leads a command of a build through a network: secrets by their IDs, a cache, and SSH.
@@ -186,6 +201,7 @@ def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
         "dependency": dependency != "",
         "git": "git+" in dependency,
         "ssh": "git+ssh" in dependency,
+        "asgi": answers["interface"] == "asgi",
         "wsgi": answers["interface"] == "wsgi",
         "proprietary": answers["license"] == "Proprietary",
     }
@@ -197,8 +213,10 @@ def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
 
 
 def test_files_do_not_know_of_the_other_choice_of_interface(bake_of_choices: Bake) -> None:
-    # gunicorn calls the application of either wsgi_app
-    other = {"wsgi": "asgi", "asgi": "wsgi(?!_app)"}[bake_of_choices.answers["interface"]]
+    # gunicorn has these names for both
+    other = {"wsgi": "asgi", "asgi": r"(?<!gunicorn\.http\.)wsgi(?!_app)"}[
+        bake_of_choices.answers["interface"]
+    ]
     for name in bake_of_choices.files():
         assert not re.search(other, bake_of_choices.read(name), re.IGNORECASE), name
 
@@ -223,9 +241,30 @@ def test_hooks_find_nothing(bake_of_choices: Bake) -> None:
 # The code depends on no other choice.
 @pytest.mark.slow
 @pytest.mark.parametrize("interface", CHOICES["interface"])
-def test_its_own_tests_pass(bake: BakeFunction, interface: str) -> None:
-    result = bake(interface=interface).run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+@pytest.mark.parametrize("tool", [("pytest", "-p", "no:cacheprovider"), ("mypy",)])
+def test_its_own_tests_and_types_pass(
+    bake: BakeFunction, interface: str, tool: tuple[str, ...]
+) -> None:
+    result = bake(interface=interface).run(sys.executable, "-m", *tool)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("interface", CHOICES["interface"])
+def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface: str) -> None:
+    """Besides, ruff's SLF finds the use of private members."""
+    baked = bake(interface=interface)
+    for name in baked.files():
+        tree = ast.parse(baked.read(name)) if name.endswith(".py") else ast.Module([], [])
+        nodes = list(ast.walk(tree))
+        imports = [it for it in nodes if isinstance(it, ast.Import | ast.ImportFrom)]
+        names = {alias.asname or alias.name for it in imports for alias in it.names}
+        for it in imports:
+            if isinstance(it, ast.ImportFrom) and not it.level:
+                assert not [alias.name for alias in it.names if alias.name.startswith("_")], name
+        stored = [it for it in nodes if isinstance(it, ast.Attribute | ast.Subscript)]
+        for target in stored:
+            if isinstance(target.ctx, ast.Store) and isinstance(target.value, ast.Name):
+                assert target.value.id not in names, (name, ast.unparse(target))
 
 
 def test_configuration_of_renovate_is_valid(bake: BakeFunction) -> None:

@@ -61,7 +61,7 @@ class Clients:
                 except OSError as error:
                     result = type(error).__name__
                     self._stopped.wait(0.05)
-                if result != "200" or not self.keep or b"\r\nConnection: close" in answer:
+                if result != "200" or not self.keep or b"\r\nconnection: close" in answer.lower():
                     stack.pop_all().close()
                     connection = None
                 self.results[result] += 1
@@ -113,6 +113,37 @@ def test_answers_what_is_in_flight_when_it_stops(service: Service, record_proper
         assert status == 0
         assert seconds < 25
         assert not running.lines(level="error")
+
+
+def test_kept_connections_lose_nothing_when_it_stops(service: Service) -> None:
+    """Each answer while it drains says that it is the last on its connection."""
+    # a network of its own would end with the container, and leave clients without a word
+    with service.run(
+        "--network=host", PORT=str(free_port()), METRICS_PORT="0", DRAIN_SECONDS="2"
+    ) as running:
+        with (
+            Clients(running.host, running.port, count=32) as clients,
+            running.connect() as kept,
+        ):
+
+            def ask() -> bytes:
+                kept.sendall(b"GET / HTTP/1.1\r\nHost: service\r\n\r\n")
+                answer = b""
+                while not answer.endswith(b"\r\n\r\nhi"):
+                    answer += kept.recv(4096)
+                return answer.lower()
+
+            assert b"\r\nconnection: close\r\n" not in ask()
+            time.sleep(1)
+            docker("kill", "--signal=TERM", running.id)
+            time.sleep(1)
+            assert b"\r\nconnection: close\r\n" in ask()
+            answered = clients.results["200"]
+            wait_until(lambda: running.inspect("{{.State.Running}}") == "false", 10)
+        assert answered > 1000
+        # what connects when nothing listens any more is refused, and may be tried elsewhere
+        assert set(clients.results) <= {"200", "ConnectionRefusedError", "ConnectionResetError"}
+        assert clients.results["closed"] == 0
 
 
 # gunicorn, whose workers take two seconds from their fork to their own signal handlers.

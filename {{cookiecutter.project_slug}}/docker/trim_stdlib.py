@@ -33,14 +33,14 @@ def modules(stdlib: Path) -> list[Path]:
 
 def write(archive: Path, sources: list[Path], stdlib: Path) -> None:
     """Write the bytecode of sources into an archive; tracebacks name the sources as before."""
-    bytecode = archive.with_suffix(".pyc")
+    bytecode = str(archive.with_suffix(".pyc"))
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     with zipfile.ZipFile(archive, "w") as target:
         for source in sources:
-            py_compile.compile(source, bytecode, doraise=True, invalidation_mode=unchecked)
+            py_compile.compile(str(source), bytecode, doraise=True, invalidation_mode=unchecked)
             entry = zipfile.ZipInfo(f"{source.relative_to(stdlib)}c", DATE)
-            target.writestr(entry, bytecode.read_bytes(), zipfile.ZIP_DEFLATED, 9)
-            bytecode.unlink()
+            target.writestr(entry, Path(bytecode).read_bytes(), zipfile.ZIP_DEFLATED, 9)
+            Path(bytecode).unlink()
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ class Examples(ServerSettings, frozen=True, kw_only=True):
         ("PORT", "http", "a number from 1 to 65535"),
         ("PORT", "８０００", "a number from 1 to 65535"),
         ("PORT", "9" * 5000, "a number from 1 to 65535"),
-        ("METRICS_PORT", "-1", "a number from 0 to 65535"),
+        ("WEB_CONCURRENCY", "-1", "a number from 0 to 512"),
         ("LOG_LEVEL", "loud", "one of critical, debug, error, info, warning"),
         ("LOG_FORMAT", "xml", "one of auto, json, text"),
         ("WEB_CONCURRENCY", "513", "a number from 0 to 512"),

@@ -34,16 +34,20 @@ class Answers(spectree.Response):
     """The models of what a responder answers, by status; the problems of any request are added."""
 
     def __init__(self, **models: Any) -> None:  # noqa: ANN401
-        """Take the models, such as HTTP_200=Greeting."""
+        """Take the models, such as HTTP_200=Greeting; that of an error is always a problem."""
         for status in (400, 411, 413, 415, 422, 500):
-            models.setdefault(f"HTTP_{status}", problems.Problem)
+            models.setdefault(f"HTTP_{status}", None)
+        for name, model in models.items():
+            if name >= "HTTP_4":
+                text = model[1] if isinstance(model, tuple) else None
+                models[name] = (problems.Problem, text) if text else problems.Problem
         super().__init__(**models)
 
     def generate_spec(self, *arguments: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return the description of the answers, problems with the media type that is theirs."""
         answers = super().generate_spec(*arguments)
         for status, answer in answers.items():
-            if status >= "400" and "content" in answer:
+            if status >= "400":
                 content = answer["content"]
                 content["application/problem+json"] = content.pop("application/json")
         return answers

@@ -1,0 +1,54 @@
+"""The models of a resource check its requests, and describe it."""
+
+from typing import Any
+
+{% if cookiecutter.interface == "asgi" -%}
+from falcon.asgi import Request, Response
+{%- else -%}
+from falcon import Request, Response
+{%- endif %}
+from falcon.testing import Result, TestClient
+from msgspec import Struct
+
+from {{ cookiecutter.__package_name }}.serving.application import new_app
+from {{ cookiecutter.__package_name }}.serving.openapi import Answers, api
+from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings
+
+
+class Thing(Struct):
+    name: str
+
+
+class Things:
+    @api.validate(resp=Answers(HTTP_200=Thing, HTTP_404=None, HTTP_409=(None, "taken")))
+    {{ cookiecutter.__async }}def on_post(self, _req: Request, resp: Response, json: Thing) -> None:
+        resp.media = json
+
+
+def post(body: dict[str, Any]) -> Result:
+    app = new_app(ServerSettings())
+    app.add_route("/things", Things())
+    return TestClient(app).simulate_post("/things", json=body)
+
+
+def test_takes_what_fits_the_model() -> None:
+    response = post({"name": "lamp"})
+    assert response.status_code == 200
+    assert response.json == {"name": "lamp"}
+
+
+def test_refuses_what_does_not() -> None:
+    response = post({"name": 5})
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json["errors"] == [{"field": "name", "rule": "Expected `str`, got `int`"}]
+
+
+def test_describes_an_answer_with_and_without_a_model() -> None:
+    answers = Answers(HTTP_200=Thing, HTTP_404=None, HTTP_409=(None, "taken"))
+    answers.bind_model_adapter(api.model_adapter)
+    described = answers.generate_spec()
+    assert list(described["200"]["content"]) == ["application/json"]
+    for status in ("404", "409", "422"):
+        assert list(described[status]["content"]) == ["application/problem+json"]
+    assert described["409"]["description"] == "taken"

@@ -57,8 +57,7 @@ target "default" {
 {%- endif %}
 }
 
-# Packed once and pulled often: gzip's highest level. Built anew, its files bear the time of the
-# commit, so that a commit makes one image, to the byte.
+# Packed well, and built anew: files bear the time of the commit, which makes one image, to the byte.
 target "release" {
   inherits  = ["default"]
   no-cache  = true

@@ -296,6 +296,7 @@ def test_a_worker_that_has_served_enough_is_replaced(service: Service) -> None:
                 counts += scraped
         assert set(clients.results) == {"200"}
         wait_until(lambda: running.requests("/") == clients.results["200"], 5)
+        assert not running.lines(level="error")
         assert len(running.lines(message="Autorestarting worker after current request.")) > 10
         assert int(running.python(files)) <= 2 * 4
 

@@ -101,7 +101,9 @@ class WorkersCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the metrics, but not while the counts of an ended worker are moved."""
         with _locked(fcntl.LOCK_SH):
-            metrics: Iterable[Metric] = MultiProcessCollector(None).collect()
+            # A file that a worker has just made is empty for a moment.
+            files = [str(file) for file in _folder.glob("*.db") if file.stat().st_size]
+            metrics: Iterable[Metric] = MultiProcessCollector.merge(files)
             return metrics
 
 
@@ -164,8 +166,8 @@ def worker_exit(_arbiter: Arbiter, _worker: Worker) -> None:
 
 def child_exit(_arbiter: Arbiter, worker: Worker) -> None:
     """Add the counts of a worker that has ended to those of all that ended, and free its files."""
-    mark_process_dead(worker.pid)
     with _locked(fcntl.LOCK_EX):
+        mark_process_dead(worker.pid)
         for kind in ("counter", "histogram", "summary"):
             file = _folder / f"{kind}_{worker.pid}.db"
             if file.exists():

@@ -93,7 +93,11 @@ def test_dev_reloads_and_lets_a_debugger_attach(baked: Bake) -> None:
     ("name", "value", "line"),
     [
         ("PORT", "http", "PORT is 'http': it must be a number from 1 to 65535"),
-        ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud': it must be one of critical, debug, error, info"),
+        (
+            "LOG_LEVEL",
+            "loud",
+            "LOG_LEVEL is 'loud': it must be one of critical, debug, error, info",
+        ),
     ],
 )
 def test_run_refuses_a_bad_setting(baked: Bake, name: str, value: str, line: str) -> None:

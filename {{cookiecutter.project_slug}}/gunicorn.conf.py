@@ -30,8 +30,8 @@ logging.getLogger(capacity.__name__).info(reason)
 worker_class = "{{ cookiecutter.__package_name }}.serving.worker.Worker"
 {%- if cookiecutter.interface == "wsgi" %}
 
-# They wait for databases and other services at the same time, and answer the probes while others
-# wait; for the one interpreter of their process they compete.
+# Requests that compute compete for the one interpreter of their process: more threads answer no
+# more of them, and later. Requests that wait for a database wait side by side.
 threads = settings.threads
 # As much as threads have with glibc: with musl's less, JSON that is nested deeply ends the process.
 threading.stack_size(8 * 2**20)

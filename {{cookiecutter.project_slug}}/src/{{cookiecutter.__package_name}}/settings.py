@@ -16,5 +16,5 @@ class Settings(ServerSettings, frozen=True, kw_only=True):
     """
 {%- if cookiecutter.interface == "wsgi" %}
 
-    threads: Annotated[int, Meta(ge=1, le=64)] = 4
+    threads: Annotated[int, Meta(ge=1, le=64)] = 2
 {%- endif %}

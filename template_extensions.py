@@ -134,7 +134,7 @@ def organization_rules(organization: str) -> Rules:
 
 
 def is_marker(text: str) -> bool:
-    """Tell whether text is an environment marker of PEP 508.
+    """Return whether text is an environment marker of PEP 508.
 
     Apart from two operators, markers are comparisons as Python writes them.
     """

@@ -257,7 +257,7 @@ def remove_images() -> None:
 
 
 def reachable(url: str) -> bool:
-    """Tell whether git can read a repository."""
+    """Return whether git can read a repository."""
     command = ["git", "ls-remote", url]
     try:
         result = subprocess.run(

@@ -24,7 +24,7 @@ def set_modes() -> None:
 
 
 def run(command: tuple[str, ...]) -> bool:
-    """Tell whether a command is there and succeeds; its output is not shown."""
+    """Return whether a command is there and succeeds; its output is not shown."""
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except FileNotFoundError:

@@ -61,7 +61,7 @@ hostile_text = st.one_of(
 
 
 def is_good_text(text: str) -> bool:
-    """Tell whether text breaks none of the rules for any text."""
+    """Return whether text breaks none of the rules for any text."""
     return not list(text_rules(text))
 
 

@@ -40,7 +40,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
 
 
 def engine_answers() -> bool:
-    """Tell whether there is a Docker engine that builds and runs images."""
+    """Return whether there is a Docker engine that builds and runs images."""
     command = ["docker", "info"]
     found = shutil.which("docker")
     return bool(found) and not subprocess.run(command, capture_output=True, check=False).returncode

@@ -111,7 +111,7 @@ class Running(Container):
         return socket.create_connection((self.host, self.port), timeout)
 
     def answers(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it answers."""
         try:
             return self.ask("/livez")[0].status == 200
         except OSError:

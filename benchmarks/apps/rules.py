@@ -4,5 +4,5 @@ NAME_LENGTHS = range(1, 101)
 
 
 def accepted(name: object) -> bool:
-    """Tell whether somebody of this name can be greeted."""
+    """Return whether somebody of this name can be greeted."""
     return isinstance(name, str) and len(name) in NAME_LENGTHS

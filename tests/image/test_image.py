@@ -47,7 +47,7 @@ def plain(bake_session: BakeFunction) -> Bake:
 def secrets(
     tmp_path_factory: pytest.TempPathFactory, git_config: Path, private_index: PrivateIndex
 ) -> dict[str, str]:
-    """Give the variables that lead to everything a build can take from outside.
+    """Return the variables that lead to everything a build can take from outside.
 
     Each of the files that they name holds the word canary.
     """

@@ -88,7 +88,7 @@ def image(request: pytest.FixtureRequest, baked: Bake) -> str:
 
 
 def imported(image: str, names: str) -> set[str]:
-    """Give the modules, of those named, that import in an image's own Python."""
+    """Return the modules, of those named, that import in an image's own Python."""
     command = ["/usr/bin/python3", "-I", "-S", "-c", IMPORT]
     return set(docker("run", "--rm", "-i", image, *command, typed=names).split())
 

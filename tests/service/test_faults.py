@@ -80,7 +80,7 @@ class Clients:
             thread.join()
 
     def percentile(self, share: float) -> float:
-        """Give the seconds within which this share of all requests was answered."""
+        """Return the seconds within which this share of all requests was answered."""
         return sorted(self.seconds)[math.ceil(len(self.seconds) * share) - 1]
 
 

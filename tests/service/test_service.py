@@ -31,7 +31,7 @@ def running(service: Service) -> Iterator[Running]:
 
 
 def head_and_body(answer: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Give status, headers (names in lower case) and body of an answer that was sent whole."""
+    """Return status, headers (names in lower case) and body of an answer that was sent whole."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)

@@ -23,7 +23,7 @@ CHECK = "import ctypes, json, sqlite3, ssl; assert '.zip' in json.__file__, json
 
 
 def modules(stdlib: Path) -> list[Path]:
-    """Give the sources of the library; folders such as site-packages are not of it."""
+    """Return the sources of the library; folders such as site-packages are not of it."""
     return sorted(
         source
         for source in stdlib.rglob("*.py")

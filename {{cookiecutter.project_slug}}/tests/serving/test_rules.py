@@ -39,3 +39,20 @@ def test_refuses_what_breaks_a_rule(name: str, value: str, rule: str) -> None:
     line = re.escape(f"{name} is {value!r}: it must be {rule}")
     with pytest.raises(SettingError, match=f"^{line}$"):
         Examples.from_environment({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("LOG_LEVEL", "ERROR", "log_level", "error"),
+        ("LOG_LEVEL", "warn", "log_level", "warning"),
+        ("LOG_FORMAT", "Json", "log_format", "json"),
+        ("RELOAD", "1", "reload", True),
+        ("METRICS_PORT", "tcp://10.96.0.5:9090", "metrics_port", 9090),
+        ("METRICS_PORT", "", "metrics_port", 9090),
+    ],
+)
+def test_takes_what_a_variable_means_elsewhere(
+    name: str, value: str, field: str, expected: object
+) -> None:
+    assert getattr(Examples.from_environment({name: value}), field) == expected

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from msgspec import Meta, Struct, ValidationError, convert, inspect
 from msgspec.structs import fields
 
+# What `logging` calls these, too.
+ALIASES = {"warn": "warning", "fatal": "critical"}
+
 
 class SettingError(ValueError):
     """A variable breaks its rule; the message names the variable, its value and the rule."""
@@ -35,9 +38,16 @@ class ServerSettings(Struct, frozen=True, kw_only=True, rename=str.upper):
         """
         values = {}
         for field in fields(cls):
-            if text := environment.get(field.encode_name):
+            text = environment.get(field.encode_name)
+            # Kubernetes sets METRICS_PORT to such an address where a Service is called metrics.
+            if text and not text.startswith("tcp://"):
+                is_name = isinstance(inspect.type_info(field.type), inspect.LiteralType)
                 try:
-                    values[field.name] = convert(text, field.type, strict=False)
+                    values[field.name] = convert(
+                        ALIASES.get(text.lower(), text.lower()) if is_name else text,
+                        field.type,
+                        strict=False,
+                    )
                 except ValidationError:
                     rule = rule_for(field.type)
                     raise SettingError(

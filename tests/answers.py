@@ -10,6 +10,7 @@ from support import ARTICLE_DEPENDENCY, PROMPTS
 from template_extensions import (
     DEVICES,
     IMPORTED,
+    MAX_SLUG_LENGTH,
     dependency_rules,
     slug_rules,
     text_rules,
@@ -78,7 +79,7 @@ words = st.from_regex(r"[A-Za-z0-9]{1,12}", fullmatch=True)
 slugs = st.one_of(
     st.from_regex(r"[a-z][a-z0-9]{0,12}(-[a-z0-9]{1,12}){0,2}", fullmatch=True),
     st.sampled_from([name.lower().replace("_", "-") for name in NAMES]),
-    st.just("x" * 50),
+    st.just("x" * MAX_SLUG_LENGTH),
 )
 mail_words = st.text(
     st.characters(

@@ -46,7 +46,7 @@ REFUSALS = [
     ("project_slug", "../up", SLUG_FORM),
     ("project_slug", "/absolute", SLUG_FORM),
     ("project_slug", "dienst-für-alle", SLUG_FORM),
-    ("project_slug", "x" * 51, "must be at most 50 characters long"),
+    ("project_slug", "x" * 41, "must be at most 40 characters long"),
     ("project_slug", "class", KEYWORD),
     ("project_slug", "json", STANDARD_LIBRARY),
     ("project_slug", "asyncio", STANDARD_LIBRARY),

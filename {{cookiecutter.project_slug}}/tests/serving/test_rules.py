@@ -48,8 +48,8 @@ def test_refuses_what_breaks_a_rule(name: str, value: str, rule: str) -> None:
         ("LOG_LEVEL", "warn", "log_level", "warning"),
         ("LOG_FORMAT", "Json", "log_format", "json"),
         ("RELOAD", "1", "reload", True),
-        ("METRICS_PORT", "tcp://10.96.0.5:9090", "metrics_port", 9090),
-        ("METRICS_PORT", "", "metrics_port", 9090),
+        ("PORT", "tcp://10.96.0.5:9090", "port", 8000),
+        ("PORT", "", "port", 8000),
     ],
 )
 def test_takes_what_a_variable_means_elsewhere(

@@ -69,6 +69,7 @@ FILES = {
     "tests/serving/conftest.py",
     "tests/serving/test_application.py",
     "tests/serving/test_capacity.py",
+    "tests/serving/test_logs.py",
     "tests/serving/test_metrics.py",
     "tests/serving/test_openapi.py",
     "tests/serving/test_rules.py",

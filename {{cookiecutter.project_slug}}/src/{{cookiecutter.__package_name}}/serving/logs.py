@@ -3,10 +3,14 @@
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
+from typing import Any, TextIO
 
 from .context import current
 from .settings import ServerSettings
+
+logger = logging.getLogger(__name__)
 
 _STANDARD = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "taskName"}
 
@@ -27,7 +31,23 @@ class JsonFormatter(logging.Formatter):
         line |= {name: record.__dict__[name] for name in record.__dict__.keys() - _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, separators=(",", ":"), default=str)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        try:
+            return json.dumps(line, allow_nan=False, separators=(",", ":"), default=str)
+        except (TypeError, ValueError):  # JSON has no NaN, no circles, and no keys but texts
+            return json.dumps({name: value if value is None else str(value) for name, value in line.items()})
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; `logging` would print the traceback of one that it cannot format."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Log where a line comes from whose arguments do not fit."""
+        if record.name == __name__:
+            super().handleError(record)  # nothing can be written
+        else:
+            logger.exception("no line from %s:%d", record.pathname, record.lineno)
 
 
 def is_json(settings: ServerSettings) -> bool:
@@ -37,10 +57,18 @@ def is_json(settings: ServerSettings) -> bool:
     )
 
 
+def log_uncaught(event: Any) -> None:  # noqa: ANN401
+    """Log an exception that ended a thread, or that a method such as `__del__` could not raise."""
+    if event.exc_type is not SystemExit:
+        exc_info = (event.exc_type, event.exc_value, event.exc_traceback)
+        logger.error("unhandled error", exc_info=exc_info)
+
+
 def configure(settings: ServerSettings) -> None:
-    """Send the lines of all loggers of this process to standard output."""
+    """Send the lines of all loggers of this process to standard output, and uncaught errors."""
     formatter = logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Handler(sys.stdout)
     handler.setFormatter(JsonFormatter() if is_json(settings) else formatter)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+    threading.excepthook = sys.unraisablehook = log_uncaught

@@ -30,7 +30,7 @@ def refuse(name: str) -> None:
 
 
 def printed(statement: str) -> list[dict[str, Any]]:
-    result = subprocess.run(
+    result = subprocess.run(  # noqa: S603
         [sys.executable, "-c", START + statement],
         env={"PYTHONPATH": ":".join(sys.path)},
         stdout=subprocess.PIPE,

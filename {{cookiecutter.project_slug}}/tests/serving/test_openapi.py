@@ -1,22 +1,34 @@
 """The models of a resource check its requests, and describe it."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import pytest
 {% if cookiecutter.interface == "asgi" -%}
 from falcon.asgi import Request, Response
 {%- else -%}
 from falcon import Request, Response
 {%- endif %}
 from falcon.testing import Result, TestClient
-from msgspec import Struct
+from msgspec import Struct, defstruct
 
 from {{ cookiecutter.__package_name }}.serving.application import new_app
-from {{ cookiecutter.__package_name }}.serving.openapi import Answers, api
+from {{ cookiecutter.__package_name }}.serving.openapi import Answers, api, name_of
 from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings
 
 
 class Thing(Struct):
     name: str
+
+
+T = TypeVar("T")
+
+
+class Box(Struct, Generic[T]):
+    inside: T
+
+
+# a model of another module that has the same name
+Other = defstruct("Thing", [("size", int)], module="other")
 
 
 class Things:
@@ -52,3 +64,27 @@ def test_describes_an_answer_with_and_without_a_model() -> None:
     for status in ("404", "409", "422"):
         assert list(described[status]["content"]) == ["application/problem+json"]
     assert described["409"]["description"] == "taken"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (Thing, "Thing"),
+        (Other, "other_Thing"),
+        (Box[int], "Box_int_"),
+        (Box[Thing], "Box_Thing_"),
+        (list[Thing], "list_Thing_"),
+        (api.model_adapter.make_list_model(Thing), "list_Thing_"),
+        (Thing | None, "Thing_None"),
+    ],
+)
+def test_each_model_has_a_name_of_its_own(model: object, name: str) -> None:
+    assert name_of(model) == name
+
+
+def test_takes_statuses_without_a_model() -> None:
+    answers = Answers("HTTP_204", "HTTP_404")
+    answers.bind_model_adapter(api.model_adapter)
+    described = answers.generate_spec()
+    assert "content" not in described["204"]
+    assert list(described["404"]["content"]) == ["application/problem+json"]

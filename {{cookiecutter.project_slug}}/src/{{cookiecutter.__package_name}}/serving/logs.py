@@ -36,7 +36,8 @@ class JsonFormatter(logging.Formatter):
         try:
             return json.dumps(line, allow_nan=False, separators=(",", ":"), default=str)
         except (TypeError, ValueError):  # JSON has no NaN, no circles, and no keys but texts
-            return json.dumps({name: value if value is None else str(value) for name, value in line.items()})
+            texts = {name: value and str(value) for name, value in line.items()}
+            return json.dumps(texts, default=str)
 
 
 class Handler(logging.StreamHandler[TextIO]):

@@ -1,5 +1,6 @@
 """The interface as OpenAPI describes it, from the models that check its requests."""
 
+import re
 from typing import Any
 
 import spectree
@@ -33,8 +34,9 @@ def refuse(
 class Answers(spectree.Response):
     """The models of what a responder answers, by status; the problems of any request are added."""
 
-    def __init__(self, **models: Any) -> None:  # noqa: ANN401
+    def __init__(self, *codes: str, **models: Any) -> None:  # noqa: ANN401
         """Take the models, such as HTTP_200=Greeting; that of an error is always a problem."""
+        models |= dict.fromkeys(codes)
         for status in (400, 411, 413, 415, 422, 500):
             models.setdefault(f"HTTP_{status}", None)
         for name, model in models.items():
@@ -53,12 +55,24 @@ class Answers(spectree.Response):
         return answers
 
 
+_names: dict[str, str] = {}
+
+
+def name_of(model: Any) -> str:  # noqa: ANN401
+    """Return the name that a model alone has in the document, such as Guest or list_Guest_."""
+    full = f"{model.__module__}.{model.__name__}" if isinstance(model, type) else str(model)
+    # what spectree makes of a list
+    full = re.sub(r"typing\.Annotated\[(.+), msgspec\.Meta\(title='\w+'\)\]", r"\1", full)
+    name = re.sub(r"\W+", "_", re.sub(r"[\w.]+\.", "", full))
+    return name if _names.setdefault(name, full) == full else re.sub(r"\W+", "_", full)
+
+
 api = spectree.SpecTree(
     OPENAPI_BACKEND,
     model_adapter=spectree.get_msgspec_model_adapter(),
     before=refuse,
     mode="strict",
-    naming_strategy=lambda model: model.__name__,
+    naming_strategy=name_of,
     nested_naming_strategy=lambda _parent, child: child,
     title=SERVICE,
     path="api",

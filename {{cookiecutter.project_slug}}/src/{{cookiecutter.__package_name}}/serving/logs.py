@@ -3,9 +3,8 @@
 import json
 import logging
 import sys
-import threading
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 from .context import current
 from .settings import ServerSettings
@@ -58,18 +57,10 @@ def is_json(settings: ServerSettings) -> bool:
     )
 
 
-def log_uncaught(event: Any) -> None:  # noqa: ANN401
-    """Log an exception that ended a thread, or that a method such as `__del__` could not raise."""
-    if event.exc_type is not SystemExit:
-        exc_info = (event.exc_type, event.exc_value, event.exc_traceback)
-        logger.error("unhandled error", exc_info=exc_info)
-
-
 def configure(settings: ServerSettings) -> None:
-    """Send the lines of all loggers of this process to standard output, and uncaught errors."""
+    """Send the lines of all loggers of this process to standard output."""
     formatter = logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
     handler = Handler(sys.stdout)
     handler.setFormatter(JsonFormatter() if is_json(settings) else formatter)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    threading.excepthook = sys.unraisablehook = log_uncaught

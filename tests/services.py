@@ -62,6 +62,12 @@ class Probe:
     {async_}def on_head_parts(self, req, resp):
         resp.content_length = 6
 
+    {async_}def on_get_broken(self, req, resp):
+        {async_}def parts():
+            yield b"one"
+            raise RuntimeError("broken")
+        resp.stream = parts()
+
     {async_}def on_get_file(self, req, resp):
         path = Path(__file__)
         if "{sleep}" == "time.sleep":
@@ -78,7 +84,7 @@ def serve():
 
     def create_app_with_probes(settings):
         service = create_app(settings)
-        for name in ("slow", "log", "error", "eat", "save", "parts", "file", "modules"):
+        for name in ("slow", "log", "error", "eat", "save", "parts", "broken", "file", "modules"):
             service.add_route(f"/probe/{{name}}", Probe(), suffix=name)
         return service
 

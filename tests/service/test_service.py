@@ -309,6 +309,16 @@ def test_sends_parts_and_files_whole(service: Service, running: Running) -> None
     assert running.ask("/probe/file")[1].decode() == service.baked.read(source)
 
 
+def test_an_answer_that_breaks_off_ends_no_worker(running: Running) -> None:
+    workers = sorted(running.workers())
+    answer = running.send(b"GET /probe/broken HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b"one" in answer
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert "RuntimeError: broken" in running.wait_for(level="error")["exception"]
+    assert running.ask("/")[0].status == 200
+    assert sorted(running.workers()) == workers
+
+
 def test_counts_every_request_of_all_workers(running: Running) -> None:
     before = running.requests("/greetings")
     for number in range(40):

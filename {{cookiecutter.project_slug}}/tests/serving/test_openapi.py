@@ -36,11 +36,19 @@ class Things:
     {{ cookiecutter.__async }}def on_post(self, _req: Request, resp: Response, json: Thing) -> None:
         resp.media = json
 
+    @api.validate(resp=Answers(HTTP_200=Thing))
+    {{ cookiecutter.__async }}def on_get(self, _req: Request, resp: Response) -> None:
+        resp.media = {"name": 5}
 
-def post(body: dict[str, Any]) -> Result:
+
+def client() -> TestClient:
     app = new_app(ServerSettings())
     app.add_route("/things", Things())
-    return TestClient(app).simulate_post("/things", json=body)
+    return TestClient(app)
+
+
+def post(body: dict[str, Any]) -> Result:
+    return client().simulate_post("/things", json=body)
 
 
 def test_takes_what_fits_the_model() -> None:
@@ -54,6 +62,16 @@ def test_refuses_what_does_not() -> None:
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json["errors"] == [{"field": "name", "rule": "Expected `str`, got `int`"}]
+
+
+def test_tells_nothing_of_an_answer_that_breaks_its_model(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    response = client().simulate_get("/things")
+    assert response.status_code == 500
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json.keys() == {"title", "status", "request_id"}
+    assert "Expected `str`, got `int`" in caplog.text
 
 
 def test_describes_an_answer_with_and_without_a_model() -> None:

@@ -31,6 +31,22 @@ def refuse(
         )
 
 
+def refuse_answer(
+    _req: Request,
+    _resp: Response,
+    error: Exception | None,
+    _resource: object,
+    _adapter: ModelAdapter[Any, Any, Any],
+) -> None:
+    """Answer for a responder whose answer breaks a rule of its model, and log it.
+
+    Raises:
+        HTTPInternalServerError: there is such an error.
+    """
+    if error:
+        raise problems.unforeseen(error)
+
+
 class Answers(spectree.Response):
     """The models of what a responder answers, by status; the problems of any request are added."""
 
@@ -71,6 +87,7 @@ api = spectree.SpecTree(
     OPENAPI_BACKEND,
     model_adapter=spectree.get_msgspec_model_adapter(),
     before=refuse,
+    after=refuse_answer,
     mode="strict",
     naming_strategy=name_of,
     nested_naming_strategy=lambda _parent, child: child,

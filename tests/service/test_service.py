@@ -289,9 +289,16 @@ def test_says_little_of_itself_and_forbids_much(running: Running) -> None:
 def test_other_methods(running: Running) -> None:
     response, body = running.ask("/", "OPTIONS")
     assert (response.status, body) == (200, b"")
-    assert response.headers["Allow"] == "GET"
-    # Falcon answers HEAD only where there is an on_head
-    assert running.ask("/", "HEAD")[0].status in {200, 405}
+    assert response.headers["Allow"] == "GET, HEAD"
+    for path, length in (("/", 2), ("/livez", 4), ("/readyz", 5)):
+        response, body = running.ask(path, "HEAD")
+        assert (response.status, body) == (200, b"")
+        assert response.headers["Content-Length"] == str(length)
+    openapi = running.ask("/api/openapi.json")[1]
+    response, body = running.ask("/api/openapi.json", "HEAD")
+    assert (response.status, body) == (200, b"")
+    assert response.headers["Content-Length"] == str(len(openapi))
+    assert b'"head"' not in openapi
 
 
 def test_sends_parts_and_files_whole(service: Service, running: Running) -> None:

@@ -73,6 +73,14 @@ def test_refuses_other_methods_and_paths(client: TestClient) -> None:
         assert response.json["status"] == status
 
 
+def test_answers_head_as_get_without_the_body(app: App) -> None:
+    add_probes(app, checks=[])
+    response = TestClient(app).simulate_head("/livez")
+    assert response.status_code == 200
+    assert response.headers["content-length"] == "4"
+    assert response.text == ""
+
+
 def test_refuses_a_body_of_unknown_length(client: TestClient) -> None:
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
     assert client.simulate_post("/things", headers=headers).status_code == 411

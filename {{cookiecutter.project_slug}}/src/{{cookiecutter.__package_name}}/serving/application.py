@@ -1,9 +1,11 @@
 """A Falcon application that has what every service needs."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from falcon import MEDIA_JSON
 from falcon.media import JSONHandler
+from falcon.routing import CompiledRouter
 from msgspec import json
 
 from . import problems
@@ -12,6 +14,17 @@ from .middleware import Middleware
 from .settings import ServerSettings
 
 __all__ = ["App", "add_probes", "new_app"]
+
+
+class Router(CompiledRouter):
+    """Answers HEAD as GET, but without the body, where a resource does not do so itself."""
+
+    def map_http_methods(self, resource: object, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the responders of a resource by their methods."""
+        responders: dict[str, Any] = super().map_http_methods(resource, **kwargs)
+        if "GET" in responders:
+            responders.setdefault("HEAD", responders["GET"])
+        return responders
 
 
 def loads(text: str) -> object:
@@ -28,7 +41,7 @@ def loads(text: str) -> object:
 
 def new_app(settings: ServerSettings) -> App:
     """Return an application without routes."""
-    app = App(middleware=[Middleware(settings.max_body_bytes)])
+    app = App(middleware=[Middleware(settings.max_body_bytes)], router=Router())
     json_handler = JSONHandler(dumps=json.encode, loads=loads)
     app.req_options.media_handlers[MEDIA_JSON] = json_handler
     app.resp_options.media_handlers[MEDIA_JSON] = json_handler

@@ -185,12 +185,18 @@ class Running(Container):
             time.sleep(0.1)
         return found[-1]
 
-    def workers(self) -> list[int]:
-        """Return the process IDs of its workers, as they are on the engine's host."""
-        rows = docker("top", self.id, "-eo", "pid,ppid").splitlines()[1:]
-        processes = [tuple(map(int, row.split())) for row in rows]
+    def workers(self, number: int = 0) -> list[int]:
+        """Return the process IDs of its workers on the engine's host, once there are so many."""
         master = int(self.inspect("{{.State.Pid}}"))
-        return [pid for pid, parent in processes if parent == master]
+        deadline = time.monotonic() + 10
+        while True:
+            rows = docker("top", self.id, "-eo", "pid,ppid").splitlines()[1:]
+            processes = [tuple(map(int, row.split())) for row in rows]
+            workers = [pid for pid, parent in processes if parent == master]
+            if len(workers) >= number:
+                return workers
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.1)
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ def test_a_killed_worker_takes_only_its_own_requests(
     service: Service, record_property: Record
 ) -> None:
     with service.run(WEB_CONCURRENCY="2") as running:
-        wait_until(lambda: len(running.workers()) == 2, 10)
+        running.workers(2)
         files = "import os; print(sum(len(f) for _, _, f in os.walk('/dev/shm')))"
         with Clients(running.host, 8000, count=16) as clients:
             time.sleep(1)
@@ -435,8 +435,7 @@ def test_says_that_a_worker_ran_out_of_memory(service: Service) -> None:
     # a health check that starts that moment would have the kernel end one process more
     limits = ("--memory=160m", "--memory-swap=160m", "--no-healthcheck")
     with service.run(*limits, WEB_CONCURRENCY="2") as running:
-        wait_until(lambda: len(running.workers()) == 2, 10)
-        before = running.workers()
+        before = running.workers(2)
         with pytest.raises(ConnectionError):
             running.ask("/probe/eat?mib=200")
         assert running.ask("/")[0].status == 200
@@ -482,8 +481,7 @@ def test_gets_over_a_jump_of_the_clock(service: Service, tools: str, tmp_path: P
     docker("run", "--rm", f"--volume={tmp_path}:{tmp_path}", tools, *compile_it)
     preload = (f"--volume={library}:/jump.so:ro", "--env=LD_PRELOAD=/jump.so")
     with service.run(*preload, WEB_CONCURRENCY="2") as running:
-        wait_until(lambda: len(running.workers()) == 2, 10)
-        workers = running.workers()
+        workers = running.workers(2)
         for direction, hours in (("back", -1), ("forth", 1)):
             slow = threading.Thread(target=running.ask, args=("/probe/slow?seconds=1.5",))
             slow.start()

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings
+
 
 def test_counts_requests_of_all_workers(start: Callable[..., Any]) -> None:
     server = start(DRAIN_SECONDS="0")
@@ -32,3 +34,8 @@ def test_does_not_start_without_its_port(start: Callable[..., Any]) -> None:
     reason = os.strerror(errno.EADDRINUSE)
     assert other.wait().endswith(f"METRICS_PORT is {port}: {reason}\n")
     assert other.process.returncode != 0
+
+
+def test_ignores_the_address_of_a_service_called_metrics() -> None:
+    for value in ("tcp://10.96.0.5:9090", ""):
+        assert ServerSettings.from_environment({"METRICS_PORT": value}).metrics_port == 9090

@@ -1,7 +1,7 @@
 """The interface as OpenAPI describes it, from the models that check its requests."""
 
 import re
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import spectree
 from falcon import Request, Response
@@ -51,7 +51,10 @@ class Answers(spectree.Response):
     """The models of what a responder answers, by status; the problems of any request are added."""
 
     def __init__(self, *codes: str, **models: Any) -> None:  # noqa: ANN401
-        """Take the models, such as HTTP_200=Greeting; that of an error is always a problem."""
+        """Take statuses without a model, such as "HTTP_204", and models, such as HTTP_200=Greeting.
+
+        That of an error is always a problem.
+        """
         models |= dict.fromkeys(codes)
         for status in (400, 411, 413, 415, 422, 500):
             models.setdefault(f"HTTP_{status}", None)
@@ -76,9 +79,9 @@ _names: dict[str, str] = {}
 
 def name_of(model: Any) -> str:  # noqa: ANN401
     """Return the name that a model alone has in the document, such as Guest or list_Guest_."""
+    if get_origin(model) is Annotated:  # what spectree makes of a list
+        model = get_args(model)[0]
     full = f"{model.__module__}.{model.__name__}" if isinstance(model, type) else str(model)
-    # what spectree makes of a list
-    full = re.sub(r"typing\.Annotated\[(.+), msgspec\.Meta\(title='\w+'\)\]", r"\1", full)
     name = re.sub(r"\W+", "_", re.sub(r"[\w.]+\.", "", full))
     return name if _names.setdefault(name, full) == full else re.sub(r"\W+", "_", full)
 

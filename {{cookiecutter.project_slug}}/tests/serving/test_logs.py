@@ -1,6 +1,7 @@
 """Whatever is logged, and whatever goes wrong with it, is one JSON object a line."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -29,7 +30,7 @@ def refuse(name: str) -> None:
 def printed(statement: str) -> list[dict[str, Any]]:
     result = subprocess.run(  # noqa: S603
         [sys.executable, "-c", START + statement],
-        env={"PYTHONPATH": ":".join(sys.path)},
+        env=os.environ | {"PYTHONPATH": ":".join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -127,7 +127,8 @@ def service(
     request: pytest.FixtureRequest, bake_session: BakeFunction, engine: None, network: None
 ) -> Service:
     """Return a service of either interface, with its image built."""
-    slug = f"{request.module.__name__.removeprefix('test_')}-{request.param}"
+    name = request.module.__name__.removeprefix("test_").replace("_", "-")
+    slug = f"{name}-{request.param}"
     baked = bake_session(project_slug=slug, interface=request.param)
     add_probe(baked)
     baked.make("docker")

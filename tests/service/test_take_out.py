@@ -31,6 +31,10 @@ PARTS = {
             "gunicorn.conf.py": ("metrics", (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+")),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
             "serving/settings.py": ("metrics_port", (r" +metrics_port.*\n",)),
+            "serving/healthcheck.py": (
+                "metrics_port",
+                (r"\n\nThe port for metrics.*\n", r"settings\.metrics_port or "),
+            ),
             "README.md": ("METRICS_PORT", (r"\| `METRICS_PORT`.*\n",)),
             "Dockerfile": ("9090", (" 9090",)),
             "pyproject.toml": ("prometheus-client", (r' +"prometheus-client.*\n',)),
@@ -48,7 +52,10 @@ PARTS = {
                 "tracing",
                 (", tracing(?=\n)", r", tracing\.trace_id\(req\)", r" +tracing\.name_span.*\n"),
             ),
-            "serving/interface.py": ("INSTRUMENTATION", (r"INSTRUMENTATION.*\n",)),
+            "serving/interface.py": (
+                "`INSTRUMENTATION` and `PATH`",
+                (r"(INSTRUMENTATION|PATH) =.*\n",),
+            ),
             "pyproject.toml": ("otel", (r"\[project\.opt(.*\n)+?\]\n\n", r"\[\[tool(.*\n)+?\n")),
         },
     ),

@@ -36,6 +36,8 @@ class GunicornLogger(Logger):
         self.error_log.propagate = self.access_log.propagate = True
         (handler,) = logging.getLogger().handlers
         self._is_json = isinstance(handler.formatter, JsonFormatter)
+        if not cfg.accesslog:
+            self.access_log.setLevel(logging.CRITICAL)
         self._is_quiet = not self.access_log.isEnabledFor(logging.INFO)
 
     def access(

@@ -18,4 +18,6 @@ class RequestContext:
 
 # The requests that are being answered.
 in_flight: set[RequestContext] = set()
+# Whether the body of the request, if it has one, has been read to its end.
+body_is_whole: ContextVar[bool] = ContextVar("body_is_whole", default=True)
 current: ContextVar[RequestContext | None] = ContextVar("current", default=None)

@@ -118,6 +118,14 @@ class _Handler(MetricsHandler):
     # A scraper that sends nothing keeps no worker from its end for longer, in seconds.
     timeout = 5
 
+    def do_GET(self) -> None:  # noqa: N802
+        if self.path != "/livez":
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"live")
+
 
 class _Server(ThreadingHTTPServer):
     # It ends when it has sent what it began to send.
@@ -138,7 +146,12 @@ def on_starting(settings: ServerSettings, _arbiter: Arbiter) -> None:
     if not (port := settings.metrics_port):
         return
     try:
-        _listener = socket.create_server(("", port))
+        if socket.has_dualstack_ipv6():
+            _listener = socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+            )
+        else:
+            _listener = socket.create_server(("", port))
     except OSError as error:
         sys.exit(f"METRICS_PORT is {port}: {os.strerror(error.errno or 0)}")
     # Every worker is told of a connection, and all but the first find it taken.

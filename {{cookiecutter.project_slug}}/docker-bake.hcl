@@ -2,6 +2,7 @@
 variable "IMAGE" { default = "{{ cookiecutter.project_slug }}:latest" }
 variable "VERSION" { default = "" }
 variable "REVISION" { default = "" }
+variable "DOCKER_DEFAULT_PLATFORM" { default = "" }
 variable "PLATFORMS" { default = "linux/amd64,linux/arm64" }
 variable "BUILD_NETWORK" { default = "" }
 variable "OUTPUT" { default = "type=registry" }
@@ -9,6 +10,7 @@ variable "SSL_CERT_FILE" { default = "" }
 variable "NETRC" { default = "" }
 variable "PIP_CONFIG_FILE" { default = "" }
 variable "PIP_INDEX_URL" { default = "" }
+variable "PIP_EXTRA_INDEX_URL" { default = "" }
 {%- if "alpine" in cookiecutter.base_image %}
 variable "APK_REPOSITORIES" { default = "" }
 {%- else %}
@@ -25,6 +27,7 @@ variable "SSH_AUTH_SOCK" { default = "" }
 target "default" {
   tags    = [IMAGE]
   network = BUILD_NETWORK
+  platforms = compact([DOCKER_DEFAULT_PLATFORM])
   args    = { VERSION = VERSION, REVISION = REVISION }
   labels = {
     "org.opencontainers.image.title"       = "{{ cookiecutter.project_slug }}"
@@ -40,6 +43,7 @@ target "default" {
     { id = "netrc", src = NETRC },
     { id = "pip_config", src = PIP_CONFIG_FILE },
     { id = "pip_index_url", env = PIP_INDEX_URL == "" ? "" : "PIP_INDEX_URL" },
+    { id = "pip_extra_index_url", env = PIP_EXTRA_INDEX_URL == "" ? "" : "PIP_EXTRA_INDEX_URL" },
 {%- if "alpine" in cookiecutter.base_image %}
     { id = "apk_repositories", src = APK_REPOSITORIES },
 {%- else %}

@@ -1,6 +1,7 @@
 """A build takes what pip and git take, and is for the platform that it names."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,14 @@ def test_image_of_another_platform_is_built_by_its_own_programs(bake: BakeFuncti
     found = docker("image", "inspect", "--format", "{{.Architecture}}", "foreign:latest")
     assert found == "arm64"
     docker("image", "rm", "foreign:latest", "foreign:base")
+
+
+def test_build_where_the_path_is_odd(bake: BakeFunction, tmp_path: Path) -> None:
+    made = bake(project_slug="odd")
+    baked = Bake(tmp_path / 'it\'s $HOME & "q" #1 ü [x]' / "odd", made.answers)
+    shutil.copytree(made.path, baked.path)
+    netrc = baked.path.parent / "netrc"
+    netrc.touch()
+    baked.make("docker", "wheels", NETRC=str(netrc))
+    assert baked.run("docker", "compose", "config", "--quiet").returncode == 0
+    docker("image", "rm", "odd:latest", "odd:latest-python")

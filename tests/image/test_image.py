@@ -211,9 +211,13 @@ def test_takes_what_is_set_and_no_more(plain: Bake, tmp_path: Path) -> None:
     target = partial(planned, plain, "docker", "default")
     names = ["NETRC", "PIP_CONFIG_FILE", "APK_REPOSITORIES"]
     proxies = {"HTTP_PROXY": "http://a", "https_proxy": "http://b"}
-    indexes = ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"]
-    nothing = dict.fromkeys([*names, *indexes, "SSL_CERT_FILE", "no_proxy"], "")
-    assert "secret" not in target(**nothing)
+    # what holds no address is empty in the build, too
+    indexes = [
+        {"id": name.lower(), "env": name} for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+    ]
+    nothing = dict.fromkeys([*names, "SSL_CERT_FILE", "no_proxy"], "")
+    assert target(**nothing)["secret"] == indexes
+    assert "platforms" not in target(**nothing)
     assert target(**nothing)["args"].keys() == {"VERSION", "REVISION"}
     given = {name: str(tmp_path / f"a file, of {name}") for name in names}
     for path in given.values():
@@ -222,13 +226,12 @@ def test_takes_what_is_set_and_no_more(plain: Bake, tmp_path: Path) -> None:
     assert built["secret"] == [
         {"id": "netrc", "src": given["NETRC"]},
         {"id": "pip_config", "src": given["PIP_CONFIG_FILE"]},
+        *indexes,
         {"id": "apk_repositories", "src": given["APK_REPOSITORIES"]},
     ]
     assert proxies.items() <= built["args"].items()
-    for name in indexes:
-        assert target(**nothing | {name: "http://c"})["secret"] == [
-            {"id": name.lower(), "env": name}
-        ]
+    named = target(**nothing, DOCKER_DEFAULT_PLATFORM="linux/arm64")
+    assert named["platforms"] == ["linux/arm64"]
 
 
 def test_labels_read_back(filled: Bake) -> None:

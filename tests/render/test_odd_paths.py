@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
-from support import ARTICLE_DEPENDENCY, Bake, cookiecutter, TEMPLATE
+from support import ARTICLE_DEPENDENCY, TEMPLATE, Bake, cookiecutter
 
 pytestmark = pytest.mark.slow
 
-ODD = "it's $HOME & \"q\" #1 ü [x]"
+ODD = 'it\'s $HOME & "q" #1 ü [x]'
 
 
 def test_commands_work(bake: BakeFunction, git_config: Path, tmp_path: Path) -> None:

@@ -234,10 +234,10 @@ def keeping(answers: Mapping[str, str]) -> str:
     """Return the line with the command that keeps all answers but the last, or "" for none."""
     *good, _ = (field for field in answers if not field.startswith("_"))
     context = click.get_current_context(silent=True)
-    # cruft and other callers have no such command
+    # under cruft, or from Python, there is no such command
     given = sys.argv[1:] if context and "template" in context.params else ["TEMPLATE"]
     command = ["cookiecutter", *(it for it in given if it.partition("=")[0] not in answers)]
-    # where an answer is a template
+    # on the command line, an answer is a template
     command += (f"{it}=" + re.sub("{[{%#]", r'{{ "\g<0>" }}', answers[it]) for it in good)
     return f"\nTo keep the answers before it: {shlex.join(command)}" if good else ""
 

@@ -111,7 +111,8 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     "git": {
         "Dockerfile": ("requirements-git.txt", "id=git_config"),
         "Makefile": (
-            "NOT_GIT := --no-emit-package=",
+            "NOT_GIT = ",
+            "credential.helper",
             "> requirements-git.txt",
             "--requirement requirements-git.txt",
             "--overrides=requirements-git.txt",
@@ -144,7 +145,9 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
 LEADS = {
     "apk add": {"apk_repositories", "ca"},
     "apt-get": {"apt_sources", "ca"},
-    "pip install": {"ca", "cache", "netrc", "pip_config", "pip_index_url"},
+    "pip install": {
+        *("ca", "cache", "netrc", "pip_config", "pip_index_url", "pip_extra_index_url"),
+    },
     "source=requirements-git.txt": {"git_config"},
 }
 PARSERS: dict[str, Callable[[str], object]] = {

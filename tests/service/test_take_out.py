@@ -30,6 +30,7 @@ PARTS = {
         {
             "gunicorn.conf.py": ("metrics", (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+")),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
+            "serving/middleware.py": ("metrics", (r"metrics, (?=problems)", r" +metrics\.begin.*\n")),
             "serving/settings.py": ("metrics_port", (r" +metrics_port.*\n",)),
             "serving/healthcheck.py": (
                 "metrics_port",

@@ -10,6 +10,7 @@ class RequestContext:
     """A request, as log lines and metrics name it."""
 
     request_id: str
+    scheme: str
     trace_id: str | None = None
     # The route template, such as /users/{id}; empty where no route matches.
     route: str = ""

@@ -52,7 +52,13 @@ METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 _duration = Histogram(
     "http_server_request_duration_seconds",
     "Time from the head of a request to the end of its answer.",
-    ["http_request_method", "http_route", "http_response_status_class"],
+    ["http_request_method", "url_scheme", "http_route", "http_response_status_code"],
+)
+_active = Gauge(
+    "http_server_active_requests",
+    "Requests that are being answered.",
+    ["http_request_method", "url_scheme"],
+    multiprocess_mode="livesum",
 )
 _build = Gauge(
     f"{SERVICE.replace('-', '_')}_build_info",
@@ -64,17 +70,28 @@ _listener: socket.socket | None = None
 _server: ThreadingHTTPServer | None = None
 
 
+@lru_cache(maxsize=64)
+def _active_series(method: str, scheme: str) -> Gauge:
+    return _active.labels(method if method in METHODS else "_OTHER", scheme)
+
+
 @lru_cache(maxsize=4096)
-def _series(method: str, route: str, status_class: int) -> Histogram:
-    return _duration.labels(method if method in METHODS else "_OTHER", route, f"{status_class}xx")
+def _series(method: str, scheme: str, route: str, status: int) -> Histogram:
+    return _duration.labels(method if method in METHODS else "_OTHER", scheme, route, status)
 
 
-def observe(method: str, route: str, status: int, seconds: float) -> None:
+def begin(method: str, scheme: str) -> None:
+    """Count a request that begins."""
+    _active_series(method, scheme).inc()
+
+
+def observe(method: str, scheme: str, route: str, status: int, seconds: float) -> None:
     """Count a request that took so many seconds.
 
     The route is the route template, such as /users/{id}: paths would be series without end.
     """
-    _series(method, route, status // 100).observe(seconds)
+    _active_series(method, scheme).dec()
+    _series(method, scheme, route, status).observe(seconds)
 
 
 class ProcessesCollector(Collector):

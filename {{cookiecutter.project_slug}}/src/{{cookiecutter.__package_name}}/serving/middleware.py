@@ -5,7 +5,7 @@ import re
 
 from falcon import Request, Response
 
-from . import problems, stopping, tracing
+from . import metrics, problems, stopping, tracing
 from .context import RequestContext, body_is_whole, current, in_flight
 from .interface import close_after
 
@@ -33,7 +33,7 @@ class Middleware:
         request_id = req.get_header("X-Request-ID", default="")
         if not REQUEST_ID.fullmatch(request_id):
             request_id = os.urandom(16).hex()
-        request = RequestContext(request_id, tracing.trace_id(req))
+        request = RequestContext(request_id, req.scheme, tracing.trace_id(req))
         in_flight.add(request)
         current.set(request)
         body_is_whole.set(not (req.content_length or req.get_header("Transfer-Encoding")))
@@ -47,6 +47,7 @@ class Middleware:
 
     def process_request(self, req: Request, resp: Response) -> None:
         """Begin the answer to a request."""
+        metrics.begin(req.method, req.scheme)
         resp.set_headers(DEFAULT_HEADERS)
         resp.set_header("X-Request-ID", self.begin(req))
 

@@ -272,7 +272,9 @@ def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface:
         stored = [it for it in nodes if isinstance(it, ast.Attribute | ast.Subscript)]
         for target in stored:
             if isinstance(target.ctx, ast.Store) and isinstance(target.value, ast.Name):
-                assert target.value.id not in names, (name, ast.unparse(target))
+                text = ast.unparse(target)
+                # Python's own hook, which is made to be set
+                assert target.value.id not in names or text == "threading.excepthook", name
 
 
 def test_configuration_of_renovate_is_valid(bake: BakeFunction) -> None:

@@ -28,7 +28,10 @@ PARTS = {
         "asgi",
         ("serving/metrics.py", "tests/serving/test_metrics.py"),
         {
-            "gunicorn.conf.py": ("metrics", (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+")),
+            "gunicorn.conf.py": (
+                "metrics",
+                (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+", r"from functools .*\n"),
+            ),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
             "serving/middleware.py": ("metrics", (r"metrics, (?=problems)", r" +metrics\.begin.*\n")),
             "serving/settings.py": ("metrics_port", (r" +metrics_port.*\n",)),
@@ -105,7 +108,8 @@ PARTS = {
                     r"--mount=type=bind,source=docker/trim_stdlib\.py,target=\S+ \\\n    (?=rm)",
                     r" \\\n    && (chroot /packages )?python3 -I -S -B \S*/trim_stdlib\.py",
                 ),
-            )
+            ),
+            "pyproject.toml": ("`docker` in `pyproject.toml`", (r'"docker", ',)),
         },
     ),
 }

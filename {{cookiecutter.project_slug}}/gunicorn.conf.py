@@ -38,8 +38,7 @@ threading.stack_size(8 * 2**20)
 {%- endif %}
 
 # The workers share the memory of what was imported before they were forked.
-preload_app = not settings.reload
-reload = settings.reload
+preload_app = True
 
 # A worker is replaced after so many requests, give or take a fifth, so that all do not go at once:
 # what leaks, leaks for minutes under full load, or days under little.

@@ -9,8 +9,8 @@ from {{ cookiecutter.__package_name }}.settings import Settings
 
 
 def test_environment_wins() -> None:
-    environment = {"PORT": "8080", "LOG_LEVEL": "debug", "RELOAD": "true", "HOME": "/"}
-    expected = Settings(port=8080, log_level="debug", reload=True)
+    environment = {"PORT": "8080", "LOG_LEVEL": "debug", "HOME": "/"}
+    expected = Settings(port=8080, log_level="debug")
     assert Settings.from_environment(environment) == expected
     assert Settings.from_environment({"PORT": ""}) == Settings()
 

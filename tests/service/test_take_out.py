@@ -32,6 +32,7 @@ PARTS = {
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
             "serving/settings.py": ("metrics_port", (r" +metrics_port.*\n",)),
             "README.md": ("METRICS_PORT", (r"\| `METRICS_PORT`.*\n",)),
+            "compose.yaml": ("METRICS_PORT", (r".*METRICS_PORT.*\n",)),
             "Dockerfile": ("9090", (" 9090",)),
             "pyproject.toml": ("prometheus-client", (r' +"prometheus-client.*\n',)),
         },

@@ -181,6 +181,13 @@ class RegistryHandler(Handler):
 
     server: Registry
 
+    def handle(self) -> None:
+        """Answer so that an engine, which tries TLS first, sees that this is plain HTTP."""
+        if self.rfile.peek(1)[:1] == b"\x16":  # type: ignore[attr-defined]  # it is buffered
+            self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        else:
+            super().handle()
+
     def do_GET(self) -> None:  # noqa: D102
         data = self.server.blobs.get(self.path.rpartition("/")[2], self.server.manifest)
         is_manifest = "/manifests/" in self.path

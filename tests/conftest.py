@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from images import build, engine_answers
 from pytest_cookies.plugin import Cookies
-from servers import FileIndex, PrivateGit, PrivateIndex, serve_git
+from servers import FileIndex, PrivateGit, PrivateIndex, Registry, serve_git
 from services import Service, add_probe
 from support import CHOICES, TEMPLATE, Bake
 
@@ -103,6 +103,15 @@ def engine() -> None:
         if os.environ.get("REQUIRE_ENGINE"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    """Yield a registry, which has nothing."""
+    with Registry() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ HARDENED = (
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
     "--memory=256m",
-    "--pids-limit=64",
+    "--pids-limit=4096",
     "--user=54321:12345",
 )
 

@@ -45,13 +45,11 @@ threading.stack_size(8 * 2**20)
 
 # The workers share the memory of what is imported before they are forked. Each creates its own
 # application, so what that starts, such as a thread or a pool of connections, works in it.
-if not settings.reload:
-    try:
-        import_module("{{ cookiecutter.__package_name }}.app")
-    except Exception:
-        logging.getLogger().critical("the application cannot be imported", exc_info=True)
-        sys.exit(1)
-reload = settings.reload
+try:
+    import_module("{{ cookiecutter.__package_name }}.app")
+except Exception:
+    logging.getLogger().critical("the application cannot be imported", exc_info=True)
+    sys.exit(1)
 
 # A worker is replaced after so many requests, give or take a fifth, so that all do not go at once:
 # what leaks, leaks for minutes under full load, or days under little.

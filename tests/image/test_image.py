@@ -4,6 +4,8 @@ import json
 import os
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from conftest import BakeFunction
 from images import (
     HARDENED,
+    Container,
     Saved,
     assert_nothing_leaks,
     config,
@@ -19,7 +22,7 @@ from images import (
     running,
     save,
 )
-from servers import PrivateIndex
+from servers import PrivateIndex, Registry
 from support import ARTICLE_DEPENDENCY, CHOICES, Bake, free_port, get
 
 pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine", "network")]
@@ -132,6 +135,9 @@ def test_runs_as_its_own_user_who_can_keep_data(image: str) -> None:
         container.wait_until("healthy")
         container.python("open('/data/kept', 'w').write('kept')")
         assert container.python("import os; print(os.getuid(), os.getgid())") == "65532 65532"
+        names = "getpass.getuser(), grp.getgrgid(os.getgid()).gr_name, Path.home()"
+        code = f"import getpass, grp, os\nfrom pathlib import Path\nprint({names})"
+        assert container.python(code) == "app app /data"
 
 
 def test_has_a_shell_and_a_package_manager_unless_minimal(image: str) -> None:
@@ -354,20 +360,78 @@ def test_another_user_can_read_what_a_strict_umask_hid(bake: BakeFunction) -> No
         container.wait_until("healthy")
 
 
-def test_compose_runs_it_hardened(plain: Bake) -> None:
-    port = str(free_port())
-    plain.run("docker", "compose", "up", "--detach", "--wait", PORT=port)
+@contextmanager
+def composed(baked: Bake, **variables: str) -> Iterator[Container]:
+    """Run a service by its compose.yaml while the context lasts."""
+    up = baked.run("docker", "compose", "up", "--detach", "--wait", **variables)
     try:
-        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
-        container = plain.run("docker", "compose", "ps", "--quiet", PORT=port).stdout.strip()
-        host = json.loads(docker("inspect", "--format", "{{json .HostConfig}}", container))
+        assert up.returncode == 0, up.stderr
+        found = baked.run("docker", "compose", "ps", "--quiet", **variables)
+        yield Container(found.stdout.strip())
     finally:
-        plain.run("docker", "compose", "down", "--volumes", PORT=port)
+        baked.run("docker", "compose", "down", "--volumes", **variables)
+
+
+def test_compose_runs_it_hardened(plain: Bake) -> None:
+    port, metrics = str(free_port()), str(free_port())
+    with composed(plain, PORT=port, METRICS_PORT=metrics) as container:
+        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
+        status, text = get(f"http://127.0.0.1:{metrics}/metrics")
+        assert (status, "http_server_request_duration_seconds" in text) == (200, True)
+        host = json.loads(container.inspect("{{json .HostConfig}}"))
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
-    assert host["PidsLimit"] == 64
+    assert host["PidsLimit"] == 4096
     assert host["Memory"] == 256 * 2**20
+
+
+@pytest.mark.parametrize("interface", CHOICES["interface"])
+def test_compose_passes_on_what_the_readme_lists(bake: BakeFunction, interface: str) -> None:
+    baked = bake(interface=interface)
+    table = baked.read("README.md").partition("## Configure")[2].partition("\n\n##")[0]
+    names = re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)
+    assert {"PORT", "METRICS_PORT", "GUNICORN_CMD_ARGS"} < set(names)
+    assert ("THREADS" in names) == (interface == "wsgi")
+
+    def passed(**variables: str) -> dict[str, str | None]:
+        printed = baked.run("docker", "compose", "config", "--format=json", **variables)
+        [service] = json.loads(printed.stdout)["services"].values()
+        found: dict[str, str | None] = service["environment"]
+        return found
+
+    unset = {name: value for name, value in passed().items() if value is not None}
+    assert unset == {"WEB_CONCURRENCY": "0", "DRAIN_SECONDS": "0"}
+    given = {name: str(number) for number, name in enumerate(names, 9100)}
+    assert given.items() <= passed(**given).items()
+    (baked.path / ".env").write_text("".join(f"{name}={given[name]}\n" for name in names))
+    assert given.items() <= passed().items()
+
+
+def test_compose_deploys_from_a_registry(plain: Bake, registry: Registry, tmp_path: Path) -> None:
+    docker("save", "--output", str(tmp_path / "image.tar"), "plain:latest")
+    registry.publish_image(tmp_path / "image.tar")
+    variables = {"IMAGE": f"{registry.host}/plain:1", "PORT": str(free_port())}
+    variables["METRICS_PORT"] = str(free_port())
+    pulled = plain.run("docker", "compose", "pull", **variables)
+    assert pulled.returncode == 0, pulled.stderr
+    try:
+        with composed(plain, **variables) as container:
+            assert container.inspect("{{.Config.Image}}") == variables["IMAGE"]
+            assert container.ask("/") == "200 hi"
+    finally:
+        docker("image", "rm", variables["IMAGE"])
+
+
+def test_a_package_for_run_time_reaches_both_images(bake: BakeFunction) -> None:
+    baked = bake(project_slug="packaged")
+    dockerfile = baked.path / "Dockerfile"
+    dockerfile.write_text(
+        dockerfile.read_text().replace(" python3 '!pyc'", " python3 sqlite '!pyc'")
+    )
+    for goal, image in (("docker", "packaged:latest"), ("minimal", "packaged:latest-minimal")):
+        baked.make(goal)
+        assert docker("run", "--rm", image, "sqlite3", ":memory:", "select 1") == "1"
 
 
 DEPENDENCIES = {
@@ -393,6 +457,7 @@ def test_other_bases(bake: BakeFunction, base_image: str, git_config: Path, tmp_
         found = container.python("import json; print(json.__file__)")
         assert re.search(r"/lib/python3\d+\.zip/json/__init__\.pyc$", found)
     test_runs_hardened_and_without_network("other:latest")
+    test_runs_as_its_own_user_who_can_keep_data("other:latest")
     saved = save("other:latest", tmp_path)
     test_layers_hold_nothing_of_the_build(saved)
     assert_nothing_leaks(saved, "other:latest")

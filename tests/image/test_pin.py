@@ -2,8 +2,6 @@
 
 import re
 import sys
-import threading
-from collections.abc import Iterator
 
 import pytest
 from conftest import BakeFunction
@@ -12,14 +10,6 @@ from servers import Registry
 from support import Bake, free_port
 
 pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine")]
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with Registry() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 def bases(baked: Bake) -> list[str]:

@@ -7,12 +7,16 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import Request
 
 import pytest
 from conftest import BakeFunction
 from servers import PrivateIndex
-from support import ARTICLE_DEPENDENCY, Bake, free_port, get
+from support import ARTICLE_DEPENDENCY, CHOICES, Bake, free_port, get
 
 pytestmark = pytest.mark.slow
 
@@ -49,44 +53,164 @@ def test_run_serves_until_it_is_told_to_stop(baked: Bake) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_dev_reloads_and_lets_a_debugger_attach(baked: Bake) -> None:
-    baked.make(".venv/installed")
-    port, hello = free_port(), baked.path / "src" / "falcon_service" / "hello.py"
-    before = hello.read_text()
-    variables = {"PORT": str(port), "METRICS_PORT": "0"}
-    server = subprocess.Popen(
-        ["make", "dev"], cwd=baked.path, env=os.environ | variables, process_group=0
-    )
-    try:
-        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
-        time.sleep(2)  # gunicorn looks at the files once a second, and first when it serves
-        hello.write_text(before.replace('"hi"', '"hello"'))
-        deadline = time.monotonic() + 10
-        while get(f"http://127.0.0.1:{port}/") != (200, "hello"):
-            assert time.monotonic() < deadline
+@dataclass(frozen=True)
+class Development:
+    """A service under `make dev`."""
+
+    baked: Bake
+    server: subprocess.Popen[bytes]
+    printed: Path
+    port: int
+
+    @property
+    def package(self) -> Path:
+        """The folder of its package."""
+        return self.baked.path / "src" / self.baked.answers["__package_name"]
+
+    def wait_for(
+        self, status: int, text: str = "", path: str = "/", body: bytes | None = None, port: int = 0
+    ) -> None:
+        """Wait until it answers with a status and a text."""
+        url = f"http://127.0.0.1:{port or self.port}{path}"
+        request = Request(url, body, {"Content-Type": "application/json"})
+        deadline = time.monotonic() + 60
+        while (got := get(request, 60))[0] != status or text not in got[1]:
+            assert time.monotonic() < deadline, got
             time.sleep(0.1)
-        with socket.create_connection(("127.0.0.1", 5678), timeout=10) as debugger:
-            events = debugger.makefile("rwb")
-            # https://microsoft.github.io/debug-adapter-protocol/specification
-            for number, command in enumerate(("initialize", "attach", "configurationDone"), 1):
-                request = {"seq": number, "type": "request", "command": command}
-                data = json.dumps(request | {"arguments": {"adapterID": "test"}}).encode()
-                events.write(b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
-                events.flush()
-            seen = {}
-            # the worker is a process of its own, to which debuggers attach in turn
-            while "debugpyAttach" not in seen:
-                length = int(events.readline().split()[1])
-                events.readline()
-                message = json.loads(events.read(length))
-                seen[message.get("event") or message["command"]] = message
-        assert seen["initialize"]["success"]
-        assert seen["attach"]["success"]
-        assert seen["debugpyAttach"]["body"]["subProcessId"] != server.pid
+
+    def wait_for_error(self, name: str) -> None:
+        """Wait until it has printed an error, and no line after it."""
+        deadline = time.monotonic() + 60
+        while not self.printed.read_text().splitlines()[-1].startswith(name):
+            assert time.monotonic() < deadline, self.printed.read_text()
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module", params=CHOICES["interface"])
+def developed(request: pytest.FixtureRequest, bake_session: BakeFunction) -> Bake:
+    baked = bake_session(interface=request.param)
+    baked.make(".venv/installed")
+    return baked
+
+
+@pytest.fixture
+def development(developed: Bake, tmp_path: Path) -> Iterator[Development]:
+    printed, port = tmp_path / "printed", free_port()
+    variables = {"PORT": str(port), "METRICS_PORT": str(free_port())}
+    with printed.open("wb") as file:
+        server = subprocess.Popen(
+            ["make", "dev"],
+            cwd=developed.path,
+            env=os.environ | variables,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+    try:
+        development = Development(developed, server, printed, port)
+        development.wait_for(200, "hi")
+        yield development
     finally:
-        hello.write_text(before)
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=20)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGINT)
+        server.wait(timeout=30)
+        developed.run("git", "checkout", "--quiet", ".")
+
+
+def is_taken(port: int) -> bool:
+    """Return whether something listens on a port."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def save(path: Path, text: str) -> None:
+    """Save a file as many editors do, by a new one in its place."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.rename(path)
+
+
+def test_dev_serves_what_is_saved(development: Development) -> None:
+    hello = development.package / "hello.py"
+    save(hello, hello.read_text().replace('"hi"', '"hello"'))
+    development.wait_for(200, "hello")
+    # gunicorn.conf.py imports it
+    settings = development.package / "settings.py"
+    save(settings, f"{settings.read_text()}\n    max_body_bytes: int = 4\n")
+    development.wait_for(413, path="/greetings", body=b'{"name": "Ada"}')
+    config = development.baked.path / "gunicorn.conf.py"
+    for port in (free_port(), free_port()):
+        save(config, f'{config.read_text()}\nbind = "127.0.0.1:{port}"\n')
+        development.wait_for(200, "hello", port=port)
+
+
+def test_dev_waits_for_no_request(development: Development) -> None:
+    hello = development.package / "hello.py"
+    before = hello.read_text()
+    sleeps = '        import time\n\n        print("asleep", flush=True)\n        time.sleep(600)\n'
+    save(hello, before + sleeps)
+    deadline = time.monotonic() + 60
+    while "asleep" not in development.printed.read_text():
+        assert time.monotonic() < deadline
+        with suppress(OSError):
+            get(f"http://127.0.0.1:{development.port}/", seconds=1)
+    save(hello, before)
+    development.wait_for(200, "hi")
+
+
+def test_dev_shows_an_error_until_it_is_mended(development: Development) -> None:
+    for name, line, error in (
+        ("hello.py", "def", "SyntaxError"),
+        ("settings.py", "absent", "NameError"),
+        ("serving/stopping.py", "import absent", "ModuleNotFoundError"),
+    ):
+        path = development.package / name
+        before = path.read_text()
+        save(path, f"{before}\n{line}\n")
+        development.wait_for_error(error)
+        save(path, before)
+        development.wait_for(200, "hi")
+
+
+class Debugger:
+    """A client of https://microsoft.github.io/debug-adapter-protocol/specification."""
+
+    def __init__(self, **arguments: object) -> None:
+        """Attach to a process, and let it run."""
+        with socket.create_connection(("127.0.0.1", 5678), timeout=60) as connection:
+            self.file = connection.makefile("rwb")
+        for number, command in enumerate(("initialize", "attach", "configurationDone"), 1):
+            request = {"seq": number, "type": "request", "command": command}
+            data = json.dumps(request | {"arguments": {"adapterID": "test"} | arguments}).encode()
+            self.file.write(b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
+            self.file.flush()
+
+    def attach_to_child(self) -> "Debugger":
+        """Wait until it is told of a process that this one has started, and attach to that."""
+        while True:
+            length = int(self.file.readline().split()[1])
+            self.file.readline()
+            message = json.loads(self.file.read(length))
+            assert message.get("success", True), message
+            if message.get("event") == "debugpyAttach":
+                return Debugger(**message["body"])
+
+
+def test_dev_lets_a_debugger_attach_until_it_ends(development: Development) -> None:
+    debugger = Debugger()
+    sessions = [debugger, master := debugger.attach_to_child(), master.attach_to_child()]
+    hello = development.package / "hello.py"
+    save(hello, hello.read_text().replace('"hi"', '"hello"'))
+    sessions += [master := debugger.attach_to_child(), master.attach_to_child()]
+    development.wait_for(200, "hello")
+    for session in sessions:
+        session.file.close()
+    os.killpg(development.server.pid, signal.SIGINT)
+    development.server.wait(timeout=30)
+    deadline = time.monotonic() + 10
+    while any(map(is_taken, (5678, development.port))):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

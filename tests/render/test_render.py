@@ -133,7 +133,7 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     "dependency": {"Makefile": ("\nrequirements.txt:\n", "$${BASES-")},
     "wsgi": {
         "README.md": ("| `THREADS` |", "threads that no slow client takes"),
-        "compose.yaml": (" 17 processes", "with its 2 threads"),
+        "compose.yaml": ("\n      - THREADS\n",),
         "gunicorn.conf.py": ("\nthreads = ", "\npre_request = "),
         "src/falcon_service/settings.py": ("\n    threads: ",),
         "src/falcon_service/serving/worker.py": ("(ThreadWorker)",),

@@ -1,5 +1,6 @@
 """The service, running in its image, gets over what goes wrong around it."""
 
+import json
 import math
 import socket
 import threading
@@ -16,7 +17,7 @@ import images
 import pytest
 from images import docker
 from services import Running, Service
-from support import free_port
+from support import free_port, get
 
 pytestmark = pytest.mark.image
 
@@ -506,3 +507,23 @@ def test_gets_over_a_jump_of_the_clock(service: Service, tools: str, tmp_path: P
         assert status == 0
         assert stopped_after < 10
         assert not running.lines(level="error")
+
+
+def test_compose_has_room_for_eight_workers(service: Service) -> None:
+    """A thread of a worker answers each of many clients, and each of many that ask for metrics."""
+    port, metrics = free_port(), free_port()
+    variables = {"PORT": str(port), "METRICS_PORT": str(metrics)}
+    variables |= {"WEB_CONCURRENCY": "8", "THREADS": "16"}
+    up = service.baked.run("docker", "compose", "up", "--detach", "--wait", **variables)
+    try:
+        assert up.returncode == 0, up.stderr
+        with Clients("127.0.0.1", port, 128) as clients, ThreadPoolExecutor(64) as pool:
+            scrapes = list(pool.map(get, [f"http://127.0.0.1:{metrics}/metrics"] * 128))
+        logs = service.baked.run("docker", "compose", "logs", "--no-log-prefix", **variables).stdout
+    finally:
+        service.baked.run("docker", "compose", "down", "--volumes", "--timeout=0", **variables)
+    assert {status for status, _ in scrapes} == {200}
+    assert set(clients.results) == {"200"}
+    lines = [json.loads(line) for line in logs.splitlines()]
+    assert len([line for line in lines if line["message"].startswith("Booting worker")]) == 8
+    assert {line["level"] for line in lines} == {"info"}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import pytest
 from conftest import BakeFunction
@@ -480,12 +481,22 @@ def test_says_that_it_cannot_trace(service: Service) -> None:
         assert "the extra otel is not installed" in line["message"]
 
 
-def test_watch_reloads_what_changes(service: Service) -> None:
+def test_watch_serves_what_is_saved(service: Service) -> None:
     baked, port = service.baked, free_port()
     compose = ("docker", "compose", "--file=compose.yaml", "--file=compose.dev.yaml")
-    variables = {"PORT": str(port), "WEB_CONCURRENCY": "1"}
-    hello = baked.path / "src" / service.package / "hello.py"
-    before = hello.read_text()
+    variables = {"PORT": str(port), "METRICS_PORT": str(free_port()), "WEB_CONCURRENCY": "1"}
+    package = baked.path / "src" / service.package
+    hello, settings = package / "hello.py", package / "settings.py"
+    before = {path: path.read_text() for path in (hello, settings)}
+
+    def wait_for(status: int, text: str, path: str = "/", body: bytes | None = None) -> None:
+        url = f"http://127.0.0.1:{port}{path}"
+        request = Request(url, body, {"Content-Type": "application/json"})
+        deadline = time.monotonic() + 60
+        while (got := get(request, 60))[0] != status or text not in got[1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
     watch = subprocess.Popen(
         [*compose, "up", "--watch"],
         cwd=baked.path,
@@ -498,16 +509,19 @@ def test_watch_reloads_what_changes(service: Service) -> None:
     try:
         while "Watch enabled" not in (line := watch.stdout.readline()):
             assert line
+        wait_for(200, "hi")
+        hello.write_text(f"{before[hello]}\nabsent\n")
+        while "NameError: name 'absent'" not in (line := watch.stdout.readline()):
+            assert line
         threading.Thread(target=watch.stdout.read, daemon=True).start()
-        assert get(f"http://127.0.0.1:{port}/") == (200, "hi")
-        time.sleep(2)  # gunicorn looks at the files once a second, and first when it serves
-        hello.write_text(before.replace('"hi"', '"hello"'))
-        deadline = time.monotonic() + 15
-        while get(f"http://127.0.0.1:{port}/") != (200, "hello"):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        hello.write_text(before[hello].replace('"hi"', '"hello"'))
+        wait_for(200, "hello")
+        # gunicorn.conf.py imports it
+        settings.write_text(f"{before[settings]}\n    max_body_bytes: int = 4\n")
+        wait_for(413, "", "/greetings", b'{"name": "Ada"}')
     finally:
-        hello.write_text(before)
+        for path, text in before.items():
+            path.write_text(text)
         watch.terminate()
         watch.wait()
         baked.run(*compose, "down", "--volumes", "--timeout=0", **variables)

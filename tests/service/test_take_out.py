@@ -40,6 +40,7 @@ PARTS = {
                 (r"\n\nThe port for metrics.*\n", r"settings\.metrics_port or "),
             ),
             "README.md": ("METRICS_PORT", (r"\| `METRICS_PORT`.*\n",)),
+            "compose.yaml": ("METRICS_PORT", (r".*METRICS_PORT.*\n",)),
             "Dockerfile": ("9090", (" 9090",)),
             "pyproject.toml": ("prometheus-client", (r' +"prometheus-client.*\n',)),
         },

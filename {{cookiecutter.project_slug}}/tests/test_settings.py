@@ -1,4 +1,4 @@
-"""The settings come from the environment, and README.md lists them."""
+"""The settings come from the environment; README.md lists them, and compose.yaml passes them on."""
 
 import re
 from pathlib import Path
@@ -7,16 +7,24 @@ from msgspec.structs import fields
 
 from {{ cookiecutter.__package_name }}.settings import Settings
 
+ROOT = Path(__file__).parents[1]
+
 
 def test_environment_wins() -> None:
-    environment = {"PORT": "8080", "LOG_LEVEL": "debug", "RELOAD": "true", "HOME": "/"}
-    expected = Settings(port=8080, log_level="debug", reload=True)
+    environment = {"PORT": "8080", "LOG_LEVEL": "debug", "HOME": "/"}
+    expected = Settings(port=8080, log_level="debug")
     assert Settings.from_environment(environment) == expected
     assert Settings.from_environment({"PORT": ""}) == Settings()
 
 
 def test_readme_has_them_all() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `?(.*?)`? ?\|", readme, re.MULTILINE))
     settings = {field.encode_name: str(field.default).lower() for field in fields(Settings)}
     assert {name: documented.get(name) for name in settings} == settings
+
+
+def test_compose_passes_them_all_on() -> None:
+    compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    passed = re.findall(r"^ +- ([A-Z_]+)(?:=.*)?$", compose, re.MULTILINE)
+    assert {field.encode_name for field in fields(Settings)} <= set(passed)

@@ -12,6 +12,7 @@ from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings, S
 class Examples(ServerSettings, frozen=True, kw_only=True):
     guests: Annotated[int, Meta(ge=1)] = 1
     ratio: Annotated[float, Meta(le=1)] = 0.5
+    loud: bool = False
     greeting: Annotated[str, Meta(max_length=3)] = "hi"
 
 
@@ -29,7 +30,7 @@ class Examples(ServerSettings, frozen=True, kw_only=True):
         ("WEB_CONCURRENCY", "513", "a number from 0 to 512"),
         ("DRAIN_SECONDS", "21", "a number from 0 to 20"),
         ("MAX_BODY_BYTES", "1e99", "a number from 0 to 2147483648"),
-        ("RELOAD", "maybe", "true or false"),
+        ("LOUD", "maybe", "true or false"),
         ("GUESTS", "0", "a number from 1"),
         ("RATIO", "1.5", "a number to 1"),
         ("SCRIPT_NAME", "api", "a text that matches ^(/[^/]+)*$"),
@@ -48,7 +49,7 @@ def test_refuses_what_breaks_a_rule(name: str, value: str, rule: str) -> None:
         ("LOG_LEVEL", "ERROR", "log_level", "error"),
         ("LOG_LEVEL", "warn", "log_level", "warning"),
         ("LOG_FORMAT", "Json", "log_format", "json"),
-        ("RELOAD", "1", "reload", True),
+        ("LOUD", "1", "loud", True),
         ("PORT", "tcp://10.96.0.5:9090", "port", 8000),
         ("PORT", "", "port", 8000),
     ],

@@ -27,7 +27,6 @@ class ServerSettings(Struct, frozen=True, kw_only=True, rename=str.upper):
     max_body_bytes: Annotated[int, Meta(ge=0, le=2**31)] = 2**20
     version: str = "unknown"
     revision: str = "unknown"
-    reload: bool = False
     access_log: bool = True
     script_name: Annotated[str, Meta(pattern="^(/[^/]+)*$")] = ""
 

@@ -34,6 +34,11 @@ PARTS = {
             "README.md": ("METRICS_PORT", (r"\| `METRICS_PORT`.*\n",)),
             "Dockerfile": ("9090", (" 9090",)),
             "pyproject.toml": ("prometheus-client", (r' +"prometheus-client.*\n',)),
+            "deploy/deployment.yaml": (
+                "prometheus.io",
+                (r" +annotations:\n( +prometheus\.io.*\n)+", r" +- name: metrics\n.*\n"),
+            ),
+            "deploy/network.yaml": ("metrics", (r" +- ports:\n.*metrics\n(.+\n)+",)),
         },
     ),
     "traces": Part(
@@ -100,6 +105,9 @@ PARTS = {
             )
         },
     ),
+    "Kubernetes": Part(
+        "wsgi", ("deploy",), {"README.md": ("its section", (r"## Kubernetes\n(.*\n)+?(?=## )",))}
+    ),
 }
 # What takes the place of the text.
 INSTEAD = {
@@ -121,7 +129,8 @@ def test_part(bake: BakeFunction, name: str) -> None:
     [row] = re.findall(rf"^\| {name} \| .*$", baked.read("README.md"), re.MULTILINE)
     for file in part.files:
         assert f"`{file}`" in row
-        (baked.path / find(baked, file)).unlink()
+        path = baked.path / find(baked, file)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     for file, (word, patterns) in part.texts.items():
         assert word in row
         assert (f"`{file}`" if file != "README.md" else "this file") in row

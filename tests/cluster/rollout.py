@@ -4,8 +4,9 @@
 
 PROJECT is the folder of a service that was made from the template. The nodes have IMAGE, or can
 pull it, and OTHER_IMAGE, which rollouts alternate with it. This makes two namespaces and removes
-them: one with Pod Security "restricted", and one without, for a pod that kills processes of the
-node. It prints what it measures; the first requirement that is not met ends it.
+them: one with Pod Security "restricted", and one without, for pods that send requests from the
+node, and kill its processes. It prints what it measures; the first requirement that is not met
+ends it.
 """
 
 import argparse
@@ -115,26 +116,23 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> fl
     return time.monotonic() - started
 
 
-def idle_pod(name: str, image: str, **spec: object) -> dict[str, Any]:
-    """Return the manifest of a pod in which commands are run."""
-    restricted = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+def run_outside(namespace: str, name: str, image: str, **spec: object) -> None:
+    """Run a pod in the node's network, in which commands can be run."""
     container = {"name": name, "image": image, "command": ["python3", "-c", SLEEP]}
-    return {
+    pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name},
         "spec": {
+            "containers": [container],
+            "hostNetwork": True,
             "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "containers": [container | {"securityContext": spec.pop("security", restricted)}],
-        }
-        | spec,
+            **spec,
+        },
     }
+    there = f"--namespace={namespace}"
+    kubectl("create", "--filename=-", there, typed=pod)
+    kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s", there)
 
 
 class Trial:
@@ -147,8 +145,8 @@ class Trial:
         self.package = package
         self.name = package.replace("_", "-")
         self.deployment = f"deployment/{self.name}"
-        self.namespace = f"{self.name}-trial"
-        self.outside = f"{self.name}-trial-node"
+        self.namespace = f"{self.name}-{os.urandom(3).hex()}"
+        self.outside = f"{self.namespace}-node"
 
     def kubectl(self, *arguments: str, typed: object = None, check: bool = True) -> str:
         """Run kubectl in the namespace."""
@@ -224,13 +222,13 @@ class Trial:
                 "--filename=-",
                 typed={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
             )
-        self.kubectl("create", "--filename=-", typed=idle_pod("clients", self.image))
-        self.kubectl("wait", "--for=condition=Ready", "pod/clients", "--timeout=60s")
+        # not all bridges let a pod reach a pod of the same node through a Service
+        run_outside(self.outside, "clients", self.image)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove the namespaces."""
-        kubectl("delete", "namespace", self.namespace, self.outside)
+        kubectl("delete", "namespace", self.namespace, self.outside, "--timeout=120s")
 
     @contextmanager
     def clients(self, kept: int = KEPT, anew: int = ANEW) -> Iterator[Counter[str]]:
@@ -239,7 +237,7 @@ class Trial:
         where = (address["clusterIP"], str(address["ports"][0]["port"]), str(kept), str(anew))
         process = subprocess.Popen(
             [
-                *("kubectl", "--namespace", self.namespace, "exec", "--stdin", "clients", "--"),
+                *("kubectl", "--namespace", self.outside, "exec", "--stdin", "clients", "--"),
                 *("python3", "-c", CLIENTS, *where),
             ],
             stdin=subprocess.PIPE,
@@ -339,11 +337,9 @@ class Trial:
         """Kill a process of a pod, and return what clients got, restarts, and seconds."""
         pod = self.serving()[0]
         container = pod["status"]["containerStatuses"][0]["containerID"].partition("//")[2]
-        node = {"nodeName": pod["spec"]["nodeName"], "hostPID": True}
-        spec = idle_pod("killer", self.image, **node, security={"runAsUser": 0})
         there = ("--namespace", self.outside)
-        kubectl(*there, "create", "--filename=-", typed=spec)
-        kubectl(*there, "wait", "--for=condition=Ready", "pod/killer", "--timeout=60s")
+        node = {"nodeName": pod["spec"]["nodeName"], "hostPID": True}
+        run_outside(self.outside, "killer", self.image, **node, securityContext={"runAsUser": 0})
         before = self.restarts()
         with self.clients() as results:
             kubectl(*there, "exec", "killer", "--", "python3", "-c", KILL, container, victim)
@@ -393,8 +389,9 @@ class Trial:
         pod = self.serving()[0]
         before = self.restarts()
         with self.clients() as results:
-            ask = ("exec", "clients", "--", "python3", "-c", ASK, pod["status"]["podIP"], "/eat")
-            self.kubectl(*ask)
+            there = ("--namespace", self.outside)
+            command = ["python3", "-c", ASK, pod["status"]["podIP"], "/eat"]
+            kubectl(*there, "exec", "clients", "--", *command)
             time.sleep(5)
             wait_until(self.is_settled, 60, "the pod is ready again")
             enough = results["answered"] + 1000

@@ -1,6 +1,7 @@
 """Fixtures: a service made from the template, and the servers around it."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import threading
@@ -117,6 +118,12 @@ def cluster() -> None:
         if os.environ.get("REQUIRE_CLUSTER"):
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+def load_images(*images: str) -> None:
+    """Bring images to the nodes, with the command in CLUSTER_LOAD if they cannot pull them."""
+    if command := os.environ.get("CLUSTER_LOAD"):
+        subprocess.run([*shlex.split(command), *images], check=True)
 
 
 @pytest.fixture(scope="session")

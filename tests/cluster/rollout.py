@@ -48,30 +48,40 @@ workers = [pid for pid, parent in parents.items() if parent == master]
 os.kill(master if victim == "master" else workers[0], 9)
 """
 
-# The service, with a route that takes memory until there is none.
-EATER = """
+# The service, with routes that do what routes should not.
+FAULTY = """
+import time
 import falcon.asgi
 from gunicorn.app.wsgiapp import run
 from {package} import app
 
-class Eat:
-    def on_get(self, req, resp):
-        eaten = []
-        while True:
-            eaten.append(b"x" * (1 << 20))
+class Fault:
+    def __init__(self, act):
+        self.act = act
 
-class EatAsync:
+    def on_get(self, req, resp):
+        self.act()
+
+class FaultAsync(Fault):
     async def on_get(self, req, resp):
-        Eat().on_get(req, resp)
+        self.act()
+
+def eat():
+    eaten = []
+    while True:
+        eaten.append(b"x" * (1 << 20))
 
 create_app = app.create_app
 
-def create_app_with_eat(settings):
+def create_faulty_app(settings):
     service = create_app(settings)
-    service.add_route("/eat", EatAsync() if isinstance(service, falcon.asgi.App) else Eat())
+    fault = FaultAsync if isinstance(service, falcon.asgi.App) else Fault
+    service.add_route("/eat", fault(eat))
+    service.add_route("/fail", fault(lambda: 1 / 0))
+    service.add_route("/slow", fault(lambda: time.sleep(1.5)))
     return service
 
-app.create_app = create_app_with_eat
+app.create_app = create_faulty_app
 run(prog="gunicorn")
 """
 
@@ -368,6 +378,15 @@ class Trial:
         require(not results["refused"], "connections were refused:", dict(results))
         return self.lost(results)
 
+    def make_faulty(self) -> None:
+        """Add the routes /eat, /fail and /slow; `rollout undo` takes them away."""
+        command = ["python3", "-c", FAULTY.format(package=self.package)]
+        path = "/spec/template/spec/containers/0/command"
+        patch = json.dumps([{"op": "add", "path": path, "value": command}])
+        self.kubectl("patch", self.deployment, "--type=json", f"--patch={patch}")
+        require(self.rolled_out(), "the service with the routes of faults is not ready")
+        wait_until(self.is_settled, 60, "the pods are ready")
+
     def lost(self, results: Counter[str]) -> Figures:
         """Return what was lost: no more than one request of each client."""
         require(set(results) <= {"answered", "lost", "refused"}, "wrong answers:", dict(results))
@@ -380,12 +399,7 @@ class Trial:
 
     def memory(self) -> Figures:
         """A pod that wants more memory than its limit ends, and loses only its own requests."""
-        command = ["python3", "-c", EATER.format(package=self.package)]
-        path = "/spec/template/spec/containers/0/command"
-        patch = json.dumps([{"op": "add", "path": path, "value": command}])
-        self.kubectl("patch", self.deployment, "--type=json", f"--patch={patch}")
-        require(self.rolled_out(), "the service with the route that eats is not ready")
-        wait_until(self.is_settled, 60, "the pods are ready")
+        self.make_faulty()
         pod = self.serving()[0]
         before = self.restarts()
         with self.clients() as results:

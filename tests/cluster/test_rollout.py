@@ -1,12 +1,9 @@
 """A service is rolled out on Kubernetes, and nobody notices."""
 
-import os
-import shlex
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import BakeFunction
+from conftest import BakeFunction, load_images
 from rollout import SCENARIOS, Figures, Trial
 from support import CHOICES
 
@@ -27,8 +24,7 @@ def trial(
     # any tag but latest, which every pod would pull
     images = (f"{slug}:1", f"{slug}:1-minimal")
     baked.make("docker", "minimal", IMAGE=images[0])
-    if load := os.environ.get("CLUSTER_LOAD"):
-        subprocess.run([*shlex.split(load), *images], check=True)
+    load_images(*images)
     with Trial(baked.path, *images) as trial:
         yield trial
 

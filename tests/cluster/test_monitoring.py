@@ -132,6 +132,8 @@ def prometheus(trial: Trial, tools: str, folder: Path) -> Iterator[Prometheus]:
     options = ("--network=host", f"--volume={folder}:{folder}")
     try:
         with images.running(tools, *options, command=command):
+            ready = f"http://127.0.0.1:{port}/-/ready"
+            wait_until(lambda: get(ready)[0] == 200, 60, "Prometheus is ready")
             yield Prometheus(port, trial.namespace)
     finally:
         proxy.terminate()

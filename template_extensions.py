@@ -4,6 +4,7 @@ import ast
 import json
 import keyword
 import re
+import shlex
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import click
 from cookiecutter import __version__
 from jinja2 import Environment
 from jinja2.ext import Extension
@@ -52,17 +54,9 @@ BARE = re.compile(r"(?P<url>[A-Za-z+]+://\S+?)(?:\s*;\s+(?P<marker>.+))?")
 # name a place inside the container that builds.
 SCHEMES = ("git+https", "git+ssh", "git+http", "https")
 MARKER_VARIABLES = {
-    "os_name",
-    "sys_platform",
-    "platform_machine",
-    "platform_python_implementation",
-    "platform_release",
-    "platform_system",
-    "platform_version",
-    "python_version",
-    "python_full_version",
-    "implementation_name",
-    "implementation_version",
+    *("implementation_name", "implementation_version", "os_name", "platform_machine"),
+    *("platform_python_implementation", "platform_release", "platform_system", "platform_version"),
+    *("python_full_version", "python_version", "sys_platform"),
 }
 
 # Controls, lone surrogates, line and paragraph separators.
@@ -236,19 +230,31 @@ def refusal(answers: Mapping[str, str]) -> str:
     return ""
 
 
-def refuse_bad_answers(answers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the answers, or end the program before anything is created.
+def keeping(answers: Mapping[str, str]) -> str:
+    """Return the line with the command that keeps all answers but the last, or "" for none."""
+    *good, _ = (field for field in answers if not field.startswith("_"))
+    context = click.get_current_context(silent=True)
+    # under cruft, or from Python, there is no such command
+    given = sys.argv[1:] if context and "template" in context.params else ["TEMPLATE"]
+    command = ["cookiecutter", *(it for it in given if it.partition("=")[0] not in answers)]
+    # on the command line, an answer is a template
+    command += (f"{it}=" + re.sub("{[{%#]", r'{{ "\g<0>" }}', answers[it]) for it in good)
+    return f"\nTo keep the answers before it: {shlex.join(command)}" if good else ""
+
+
+def refuse_bad_answers(answers: Mapping[str, str]) -> str:
+    """Return nothing, or end the program before the next question, with nothing created.
 
     The pre_gen_project hook applies the same rules, but cookiecutter reports a failed hook with a
     traceback, and leaves the parents of a slug such as "a/b" behind.
 
     Raises:
-        SystemExit: An answer is refused.
+        SystemExit: The last answer is refused.
     """
     line = refusal(answers)
     if line:
-        raise SystemExit(line)
-    return answers
+        raise SystemExit(line + keeping(answers))
+    return ""
 
 
 def quoted(value: str) -> str:
@@ -287,14 +293,7 @@ class AnswersExtension(Extension):
         if tuple(map(int, __version__.split(".")[:3])) < OLDEST:
             needed = ".".join(map(str, OLDEST))
             raise SystemExit(f"This is cookiecutter {__version__}: {needed} is needed, or newer.")
-        functions = (
-            refusal,
-            refuse_bad_answers,
-            quoted,
-            hcl_quoted,
-            markdown,
-            requirement,
-        )
+        functions = (refusal, refuse_bad_answers, quoted, hcl_quoted, markdown, requirement)
         for function in functions:
             environment.filters[function.__name__] = function
         # cruft renders two releases in one process, each of which needs its own module

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from images import build, engine_answers
 from pytest_cookies.plugin import Cookies
-from servers import PrivateIndex, serve_git
+from servers import FileIndex, PrivateGit, PrivateIndex, serve_git
 from services import Service, add_probe
 from support import CHOICES, TEMPLATE, Bake
 
@@ -148,7 +148,8 @@ def service(
     request: pytest.FixtureRequest, bake_session: BakeFunction, engine: None, network: None
 ) -> Service:
     """Return a service of either interface, with its image built."""
-    slug = f"{request.module.__name__.removeprefix('test_')}-{request.param}"
+    name = request.module.__name__.removeprefix("test_").replace("_", "-")
+    slug = f"{name}-{request.param}"
     baked = bake_session(project_slug=slug, interface=request.param)
     add_probe(baked)
     baked.make("docker")
@@ -172,3 +173,23 @@ def private_index() -> Iterator[PrivateIndex]:
         threading.Thread(target=index.serve_forever, daemon=True).start()
         yield index
         index.shutdown()
+
+
+@pytest.fixture
+def file_index() -> Iterator[FileIndex]:
+    """Yield a package index that has nothing yet."""
+    with FileIndex() as index:
+        threading.Thread(target=index.serve_forever, daemon=True).start()
+        yield index
+        index.shutdown()
+
+
+@pytest.fixture
+def private_git(tmp_path: Path) -> Iterator[PrivateGit]:
+    """Yield a server of repositories that requires a password."""
+    root = tmp_path / "git"
+    root.mkdir()
+    with PrivateGit(root) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()

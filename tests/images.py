@@ -67,8 +67,9 @@ def build(context: Path, tag: str, *flags: str) -> None:
         for name, variable in SECRETS.items()
         if os.environ.get(variable)
     ]
-    if os.environ.get("PIP_INDEX_URL"):
-        inputs.append("--secret=id=pip_index_url,env=PIP_INDEX_URL")
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        if os.environ.get(name):
+            inputs.append(f"--secret=id={name.lower()},env={name}")
     inputs += [f"--build-arg={name}" for name in PROXIES if os.environ.get(name)]
     inputs += shlex.split(os.environ.get("DOCKER_BUILD_FLAGS", ""))
     docker("build", f"--tag={tag}", *inputs, *flags, str(context))
@@ -128,6 +129,17 @@ def save(image: str, folder: Path) -> Saved:
                 documents[member.name] = data
     archive.unlink()
     return Saved(documents, layers)
+
+
+def assert_nothing_leaks(saved: Saved, image: str, word: str = "canary") -> None:
+    """Assert that a word that only secrets hold is nowhere in an image."""
+    assert saved.documents
+    for name, data in saved.documents.items():
+        assert word.encode() not in data, name
+    for layer in saved.layers.values():
+        for name, file in layer.items():
+            assert word.encode() not in (file or b""), name
+    assert word not in docker("history", "--no-trunc", image)
 
 
 def flatten(image: str, folder: Path) -> dict[str, bool]:

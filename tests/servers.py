@@ -103,6 +103,57 @@ class PrivateIndexHandler(Handler):
             return data
 
 
+class PrivateGit(http.server.ThreadingHTTPServer):
+    """Repositories over HTTP that require a password."""
+
+    user, password = "canary-user", "canary-password"
+
+    def __init__(self, root: Path) -> None:
+        """Listen on a free port, and keep the repositories in a folder."""
+        super().__init__(("127.0.0.1", 0), PrivateGitHandler)
+        self.root = root
+        self.netrc = root / "netrc"
+        self.netrc.write_text(f"machine 127.0.0.1\nlogin {self.user} password {self.password}\n")
+
+    def add(self, name: str, *requires: str) -> str:
+        """Add the repository of a distribution, and return a direct reference to it."""
+        source = self.root / name
+        source.mkdir()
+        (source / f"{name}.py").touch()
+        (source / "setup.py").write_text(
+            "from setuptools import setup\n"
+            f"setup(name={name!r}, version='1.0', py_modules=[{name!r}],\n"
+            f"      install_requires={list(requires)})\n"
+        )
+        bare = self.root / f"{name}.git"
+        for command in (
+            ("init", "--quiet", "--initial-branch=main"),
+            ("add", "--all"),
+            ("commit", "--quiet", "--message=first"),
+            ("clone", "--quiet", "--bare", ".", str(bare)),
+            ("--git-dir", str(bare), "update-server-info"),
+        ):
+            subprocess.run(["git", *command], cwd=source, check=True)
+        return f"{name} @ git+http://127.0.0.1:{self.server_port}/{name}.git"
+
+
+class PrivateGitHandler(Handler):
+    """Answers for PrivateGit, by the protocol that takes nothing but files."""
+
+    server: PrivateGit
+
+    def do_GET(self) -> None:  # noqa: D102
+        git = self.server
+        expected = base64.b64encode(f"{git.user}:{git.password}".encode()).decode()
+        file = git.root / self.path.partition("?")[0].lstrip("/")
+        if self.headers["Authorization"] != f"Basic {expected}":
+            self.answer(401, b"", ("WWW-Authenticate", 'Basic realm="git"'))
+        elif file.is_file():
+            self.answer(200, file.read_bytes())
+        else:
+            self.answer(404, b"")
+
+
 class FileIndex(http.server.ThreadingHTTPServer):
     """A package index of files that a test makes up."""
 
@@ -121,7 +172,9 @@ class FileIndex(http.server.ThreadingHTTPServer):
             folder = f"{project}-{version}.dist-info"
             metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
             archive.writestr(f"{folder}/METADATA", metadata)
-            archive.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+            tag = "-".join(name.removesuffix(".whl").split("-")[2:])
+            wheel = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+            archive.writestr(f"{folder}/WHEEL", wheel)
             files = ("METADATA", "WHEEL", "RECORD")
             archive.writestr(f"{folder}/RECORD", "".join(f"{folder}/{it},,\n" for it in files))
         self.files[name] = buffer.getvalue()

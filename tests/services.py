@@ -2,10 +2,11 @@
 
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -23,6 +24,8 @@ import time
 import warnings
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+
+from falcon.asgi import SSEvent
 
 from {package} import app
 from {package}.serving import worker
@@ -75,6 +78,36 @@ class Probe:
         else:
             resp.data = path.read_bytes()
 
+    {async_}def on_post_read(self, req, resp):
+        length = 0
+        while part := {await_}req.{stream}.read(65536):
+            length += len(part)
+        resp.text = str(length)
+
+    {async_}def on_post_ignore(self, req, resp):
+        resp.text = "ignored"
+
+    {async_}def on_get_exit(self, req, resp):
+        sys.exit(3)
+
+    {async_}def on_get_large(self, req, resp):
+        resp.data = b"x" * (50 << 20)
+
+    async def on_websocket(self, req, ws):
+        await ws.accept()
+        while True:
+            await ws.send_text(await ws.receive_text())
+
+    {async_}def on_get_events(self, req, resp):
+        async def events():
+            while True:
+                yield SSEvent(text="tick")
+                await asyncio.sleep(0.2)
+        resp.sse = events()
+
+    {async_}def on_get_where(self, req, resp):
+        resp.media = [req.root_path, req.path]
+
     {async_}def on_get_modules(self, req, resp):
         resp.media = sorted(sys.modules)
 
@@ -84,8 +117,12 @@ def serve():
 
     def create_app_with_probes(settings):
         service = create_app(settings)
-        for name in ("slow", "log", "error", "eat", "save", "parts", "broken", "file", "modules"):
-            service.add_route(f"/probe/{{name}}", Probe(), suffix=name)
+        for name in dir(Probe):
+            if name.startswith(("on_get_", "on_post_")):
+                suffix = name.split("_", 2)[2]
+                service.add_route(f"/probe/{{suffix}}", Probe(), suffix=suffix)
+        if "{await_}":
+            service.add_route("/probe/websocket", Probe())
         return service
 
     app.create_app = create_app_with_probes
@@ -100,6 +137,8 @@ def add_probe(baked: Bake) -> None:
     code = PROBE.format(
         package=package,
         async_="async " if is_asgi else "",
+        await_="await " if is_asgi else "",
+        stream="stream" if is_asgi else "bounded_stream",
         sleep="await asyncio.sleep" if is_asgi else "time.sleep",
     )
     (baked.path / "src" / package / "probe.py").write_text(code)
@@ -216,8 +255,20 @@ class Service:
         """Whether its interface is ASGI."""
         return self.baked.answers["interface"] == "asgi"
 
+    def fail(self, *options: str, **environment: str) -> tuple[int, str]:
+        """Run it until it ends, and return its status and what it wrote to standard output."""
+        variables = (f"--env={name}={value}" for name, value in environment.items())
+        result = subprocess.run(
+            ["docker", "run", "--rm", "--read-only", *options, *variables, self.image],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return result.returncode, result.stdout
+
     @contextmanager
-    def run(
+    def start(
         self, *options: str, command: Sequence[str] = (), probe: bool = True, **environment: str
     ) -> Iterator[Running]:
         """Run it while the context lasts, hardened, with variables in its environment."""
@@ -230,7 +281,15 @@ class Service:
         ) as container:
             # it has none of its own with --network=host
             host = container.inspect("{{.NetworkSettings.IPAddress}}") or "127.0.0.1"
-            service = Running(container.id, host, int(variables.get("PORT", 8000)))
+            yield Running(container.id, host)
+
+    @contextmanager
+    def run(
+        self, *options: str, command: Sequence[str] = (), probe: bool = True, **environment: str
+    ) -> Iterator[Running]:
+        """Run it as `start` does, once it answers."""
+        with self.start(*options, command=command, probe=probe, **environment) as running:
+            service = replace(running, port=int(environment.get("PORT", 8000)))
             deadline = time.monotonic() + 20
             while not service.answers():
                 assert time.monotonic() < deadline, service.logs()

@@ -1,14 +1,12 @@
-# Variables have the values of the environment; what is empty there is no secret of the build.
 variable "IMAGE" { default = "{{ cookiecutter.project_slug }}:latest" }
 variable "VERSION" { default = "" }
 variable "REVISION" { default = "" }
 variable "PLATFORMS" { default = "linux/amd64,linux/arm64" }
-variable "BUILD_NETWORK" { default = "" }
+variable "DOCKER_BUILD_FLAGS" { default = "" }
 variable "OUTPUT" { default = "type=registry" }
 variable "SSL_CERT_FILE" { default = "" }
 variable "NETRC" { default = "" }
 variable "PIP_CONFIG_FILE" { default = "" }
-variable "PIP_INDEX_URL" { default = "" }
 {%- if "alpine" in cookiecutter.base_image %}
 variable "APK_REPOSITORIES" { default = "" }
 {%- else %}
@@ -24,7 +22,7 @@ variable "SSH_AUTH_SOCK" { default = "" }
 
 target "default" {
   tags    = [IMAGE]
-  network = BUILD_NETWORK
+  network = try(regex("--network=(\\S+)", DOCKER_BUILD_FLAGS)[0], "")
   args    = { VERSION = VERSION, REVISION = REVISION }
   labels = {
     "org.opencontainers.image.title"       = "{{ cookiecutter.project_slug }}"
@@ -39,7 +37,8 @@ target "default" {
     { id = "ca", src = SSL_CERT_FILE },
     { id = "netrc", src = NETRC },
     { id = "pip_config", src = PIP_CONFIG_FILE },
-    { id = "pip_index_url", env = PIP_INDEX_URL == "" ? "" : "PIP_INDEX_URL" },
+    { id = "pip_index_url", env = "PIP_INDEX_URL" },
+    { id = "pip_extra_index_url", env = "PIP_EXTRA_INDEX_URL" },
 {%- if "alpine" in cookiecutter.base_image %}
     { id = "apk_repositories", src = APK_REPOSITORIES },
 {%- else %}

@@ -6,16 +6,21 @@ import sys
 import threading
 {%- endif %}
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-from {{ cookiecutter.__package_name }}.serving import capacity, logs, metrics, stopping
-from {{ cookiecutter.__package_name }}.serving.settings import SettingError
+from gunicorn.arbiter import Arbiter
+
+from {{ cookiecutter.__package_name }}.serving import capacity, {% if cookiecutter.interface == "wsgi" %}interface, {% endif %}listening, logs, metrics, stopping
+from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings, SettingError
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 try:
     settings = Settings.from_environment()
 except SettingError as error:
-    sys.exit(str(error))
+    logs.configure(ServerSettings())
+    logging.getLogger().critical(error)
+    sys.exit(1)
 logs.configure(settings)
 
 wsgi_app = "{{ cookiecutter.__package_name }}.app:serve()"
@@ -24,6 +29,7 @@ bind = f"0.0.0.0:{settings.port}"
 # The lines of gunicorn go where configure() sent all lines.
 logger_class = "{{ cookiecutter.__package_name }}.serving.access.GunicornLogger"
 loglevel = settings.log_level
+accesslog = "-" if settings.access_log else None
 
 workers, reason = capacity.plan(settings.web_concurrency)
 logging.getLogger(capacity.__name__).info(reason)
@@ -37,8 +43,14 @@ threads = settings.threads
 threading.stack_size(8 * 2**20)
 {%- endif %}
 
-# The workers share the memory of what was imported before they were forked.
-preload_app = not settings.reload
+# The workers share the memory of what is imported before they are forked. Each creates its own
+# application, so what that starts, such as a thread or a pool of connections, works in it.
+if not settings.reload:
+    try:
+        import_module("{{ cookiecutter.__package_name }}.app")
+    except Exception:
+        logging.getLogger().critical("the application cannot be imported", exc_info=True)
+        sys.exit(1)
 reload = settings.reload
 
 # A worker is replaced after so many requests, give or take a fifth, so that all do not go at once:
@@ -70,12 +82,17 @@ limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
 
-# The stop, which is announced before it begins.
-when_ready = partial(stopping.when_ready, settings)
+
+def when_ready(arbiter: Arbiter) -> None:
+    """Complete the listeners, and announce each stop before it begins."""
+    listening.when_ready(settings, arbiter)
+    stopping.when_ready(settings, arbiter)
+
+
 pre_fork = stopping.pre_fork
 post_worker_init = stopping.post_worker_init
 {%- if cookiecutter.interface == "wsgi" %}
-pre_request = partial(stopping.pre_request, settings)
+pre_request = interface.pre_request
 {%- endif %}
 
 # The metrics of all workers.

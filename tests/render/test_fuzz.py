@@ -192,7 +192,8 @@ class Run:
         try:
             bake = bake_here(out, answers.given)
         except SystemExit as refusal:
-            line = str(refusal)
+            # below it is the command that keeps the other answers
+            line = str(refusal).partition("\n")[0]
             name = line.partition(" ")[0]
             assert name in PROMPTS, line
             assert line.isprintable(), line

@@ -23,6 +23,7 @@ class Part:
     texts: dict[str, tuple[str, tuple[str, ...]]]
 
 
+PROBE = "(?<=port: )metrics$"
 PARTS = {
     "metrics": Part(
         "asgi",
@@ -30,13 +31,21 @@ PARTS = {
         {
             "gunicorn.conf.py": ("metrics", (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+")),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
+            "serving/middleware.py": (
+                "metrics",
+                (r"metrics, (?=problems)", r" +metrics\.begin.*\n"),
+            ),
             "serving/settings.py": ("metrics_port", (r" +metrics_port.*\n",)),
+            "serving/healthcheck.py": (
+                "metrics_port",
+                (r"\n\nThe port for metrics.*\n", r"settings\.metrics_port or "),
+            ),
             "README.md": ("METRICS_PORT", (r"\| `METRICS_PORT`.*\n",)),
             "Dockerfile": ("9090", (" 9090",)),
             "pyproject.toml": ("prometheus-client", (r' +"prometheus-client.*\n',)),
             "deploy/deployment.yaml": (
                 "prometheus.io",
-                (r" +annotations:\n( +prometheus\.io.*\n)+", r" +- name: metrics\n.*\n"),
+                (r" +annotations:\n( +prometheus\.io.*\n)+", r" +- name: metrics\n.*\n", PROBE),
             ),
             "deploy/network.yaml": ("metrics", (r" +- ports:\n.*metrics\n(.+\n)+",)),
         },
@@ -53,7 +62,10 @@ PARTS = {
                 "tracing",
                 (", tracing(?=\n)", r", tracing\.trace_id\(req\)", r" +tracing\.name_span.*\n"),
             ),
-            "serving/interface.py": ("INSTRUMENTATION", (r"INSTRUMENTATION.*\n",)),
+            "serving/interface.py": (
+                "`INSTRUMENTATION` and `PATH`",
+                (r"(INSTRUMENTATION|PATH) =.*\n",),
+            ),
             "pyproject.toml": ("otel", (r"\[project\.opt(.*\n)+?\]\n\n", r"\[\[tool(.*\n)+?\n")),
         },
     ),
@@ -109,8 +121,9 @@ PARTS = {
         "wsgi", ("deploy",), {"README.md": ("its section", (r"## Kubernetes\n(.*\n)+?(?=## )",))}
     ),
 }
-# What takes the place of the text.
+# What takes the place of the text, by the part or the pattern.
 INSTEAD = {
+    PROBE: "http",
     "threads that no slow client takes": "gthread",
     "a stop that waits for no idle connection": "asgi",
 }
@@ -137,7 +150,8 @@ def test_part(bake: BakeFunction, name: str) -> None:
         path = baked.path / find(baked, file)
         text = path.read_text()
         for pattern in patterns:
-            text, count = re.subn(pattern, INSTEAD.get(name, ""), text, flags=re.MULTILINE)
+            instead = INSTEAD.get(name) or INSTEAD.get(pattern, "")
+            text, count = re.subn(pattern, instead, text, flags=re.MULTILINE)
             assert count, (file, pattern)
         path.write_text(text)
     baked.run("git", "add", "--all")

@@ -17,6 +17,6 @@ def test_environment_wins() -> None:
 
 def test_readme_has_them_all() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \|", readme, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `([A-Z_]+)` \| `?(.*?)`? ?\|", readme, re.MULTILINE))
     settings = {field.encode_name: str(field.default).lower() for field in fields(Settings)}
     assert {name: documented.get(name) for name in settings} == settings

@@ -1,5 +1,7 @@
 """Every application has what a service needs."""
 
+import sys
+
 import pytest
 {%- if cookiecutter.interface == "asgi" %}
 from falcon.asgi import Request, Response
@@ -22,6 +24,9 @@ class Things:
 
     {{ cookiecutter.__async }}def on_put(self, _req: Request, resp: Response) -> None:
         resp.cache_control = ["public", "max-age=60"]
+
+    {{ cookiecutter.__async }}def on_delete(self, _req: Request, _resp: Response) -> None:
+        sys.exit(3)
 
 
 {{ cookiecutter.__async }}def passes() -> bool:
@@ -81,9 +86,8 @@ def test_answers_head_as_get_without_the_body(app: App) -> None:
     assert response.text == ""
 
 
-def test_refuses_a_body_of_unknown_length(client: TestClient) -> None:
-    headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
-    assert client.simulate_post("/things", headers=headers).status_code == 411
+def test_a_responder_cannot_end_the_service(client: TestClient) -> None:
+    assert client.simulate_delete("/things").status_code == 500
 
 
 def test_tells_nothing_of_an_error(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -68,3 +68,9 @@ def test_says_where_a_line_is_wrong(arguments: str) -> None:
 def test_holds_a_stack_that_is_asked_for() -> None:
     (line,) = printed("logging.error('hi', stack_info=True)")
     assert line["stack"].startswith("Stack (most recent call last):")
+
+
+def test_holds_an_error_that_ends_a_thread() -> None:
+    (line,) = printed("import threading; threading.Thread(target=circle.update, args=[1]).start()")
+    assert line["level"] == "error"
+    assert "TypeError" in line["exception"]

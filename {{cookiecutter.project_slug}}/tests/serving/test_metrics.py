@@ -13,9 +13,12 @@ def test_counts_requests_of_all_workers(start: Callable[..., Any]) -> None:
     server = start(DRAIN_SECONDS="0")
     for _ in range(20):
         server.get("/")
-    labels = '{http_request_method="GET",http_response_status_class="2xx",http_route="/"}'
+    request = 'http_request_method="GET",'
+    answer = 'http_response_status_code="200",http_route="/",'
+    scheme = 'url_scheme="http"'
     expected = (
-        f"http_server_request_duration_seconds_count{labels} 20.0",
+        "http_server_request_duration_seconds_count{" + request + answer + scheme + "} 20.0",
+        "http_server_active_requests{" + request + scheme + "} 0.0",
         'process_resident_memory_bytes{pid="' + str(server.process.pid),
         "{{ cookiecutter.__package_name }}_build_info{",
     )

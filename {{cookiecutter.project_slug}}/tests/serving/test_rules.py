@@ -32,6 +32,7 @@ class Examples(ServerSettings, frozen=True, kw_only=True):
         ("RELOAD", "maybe", "true or false"),
         ("GUESTS", "0", "a number from 1"),
         ("RATIO", "1.5", "a number to 1"),
+        ("SCRIPT_NAME", "api", "a text that matches ^(/[^/]+)*$"),
         ("GREETING", "hello", "a text of at most 3 characters"),
     ],
 )

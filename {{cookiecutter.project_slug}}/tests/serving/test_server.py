@@ -36,5 +36,6 @@ def test_is_not_ready_once_it_is_to_stop_but_answers(start: Callable[..., Any]) 
 
 def test_does_not_start_with_a_wrong_setting(start: Callable[..., Any]) -> None:
     server = start(PORT="http")
-    assert server.wait() == "PORT is 'http': it must be a number from 1 to 65535\n"
+    (line,) = server.wait().splitlines()
+    assert json.loads(line)["message"] == "PORT is 'http': it must be a number from 1 to 65535"
     assert server.process.returncode != 0

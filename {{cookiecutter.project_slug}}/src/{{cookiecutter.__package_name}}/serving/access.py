@@ -36,6 +36,8 @@ class GunicornLogger(Logger):
         self.error_log.propagate = self.access_log.propagate = True
         (handler,) = logging.getLogger().handlers
         self._is_json = isinstance(handler.formatter, JsonFormatter)
+        if not cfg.accesslog:
+            self.access_log.setLevel(logging.CRITICAL)
         self._is_quiet = not self.access_log.isEnabledFor(logging.INFO)
 
     def access(
@@ -59,7 +61,7 @@ class GunicornLogger(Logger):
         seconds = perf_counter() - request.started
         method, path = environ["REQUEST_METHOD"], environ["RAW_URI"].partition("?")[0]
         status = int(str(resp.status).partition(" ")[0])
-        metrics.observe(method, request.route, status, seconds)
+        metrics.observe(method, request.scheme, request.route, status, seconds)
         if self._is_quiet or request.route in QUIET_ROUTES:
             return
         message = f"{method} {path} {status}"

@@ -9,7 +9,7 @@ from falcon.routing import CompiledRouter
 from msgspec import json
 
 from . import problems
-from .interface import App, Check, Live, Ready, handle_unforeseen
+from .interface import App, Check, Live, Ready, handle_unforeseen, surviving
 from .middleware import Middleware
 from .settings import ServerSettings
 
@@ -17,14 +17,14 @@ __all__ = ["App", "add_probes", "new_app"]
 
 
 class Router(CompiledRouter):
-    """Answers HEAD as GET, but without the body, where a resource does not do so itself."""
+    """Answers HEAD as GET, without the body; no responder ends the service."""
 
     def map_http_methods(self, resource: object, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return the responders of a resource by their methods."""
         responders: dict[str, Any] = super().map_http_methods(resource, **kwargs)
         if "GET" in responders:
             responders.setdefault("HEAD", responders["GET"])
-        return responders
+        return {method: surviving(responder) for method, responder in responders.items()}
 
 
 def loads(text: str) -> object:
@@ -41,7 +41,7 @@ def loads(text: str) -> object:
 
 def new_app(settings: ServerSettings) -> App:
     """Return an application without routes."""
-    app = App(middleware=[Middleware(settings.max_body_bytes)], router=Router())
+    app = App(settings, middleware=[Middleware(settings.max_body_bytes)], router=Router())
     json_handler = JSONHandler(dumps=json.encode, loads=loads)
     app.req_options.media_handlers[MEDIA_JSON] = json_handler
     app.resp_options.media_handlers[MEDIA_JSON] = json_handler

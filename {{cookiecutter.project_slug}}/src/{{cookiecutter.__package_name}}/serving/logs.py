@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -50,6 +51,12 @@ class Handler(logging.StreamHandler[TextIO]):
             logger.exception("no line from %s:%d", record.pathname, record.lineno)
 
 
+def log_uncaught(args: threading.ExceptHookArgs) -> None:
+    """Log an error that ends a thread; Python would print it."""
+    error = (args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
+    logger.error("unhandled error in %s", args.thread, exc_info=error)
+
+
 def is_json(settings: ServerSettings) -> bool:
     """Return whether lines are JSON: always on `json`, on `auto` but on a terminal."""
     return settings.log_format == "json" or (
@@ -62,5 +69,6 @@ def configure(settings: ServerSettings) -> None:
     formatter = logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
     handler = Handler(sys.stdout)
     handler.setFormatter(JsonFormatter() if is_json(settings) else formatter)
+    threading.excepthook = log_uncaught
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)

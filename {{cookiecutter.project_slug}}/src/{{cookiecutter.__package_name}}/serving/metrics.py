@@ -52,7 +52,13 @@ METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 _duration = Histogram(
     "http_server_request_duration_seconds",
     "Time from the head of a request to the end of its answer.",
-    ["http_request_method", "http_route", "http_response_status_class"],
+    ["http_request_method", "url_scheme", "http_route", "http_response_status_code"],
+)
+_active = Gauge(
+    "http_server_active_requests",
+    "Requests that are being answered.",
+    ["http_request_method", "url_scheme"],
+    multiprocess_mode="livesum",
 )
 _build = Gauge(
     f"{SERVICE.replace('-', '_')}_build_info",
@@ -64,17 +70,28 @@ _listener: socket.socket | None = None
 _server: ThreadingHTTPServer | None = None
 
 
+@lru_cache(maxsize=64)
+def _active_series(method: str, scheme: str) -> Gauge:
+    return _active.labels(method if method in METHODS else "_OTHER", scheme)
+
+
 @lru_cache(maxsize=4096)
-def _series(method: str, route: str, status_class: int) -> Histogram:
-    return _duration.labels(method if method in METHODS else "_OTHER", route, f"{status_class}xx")
+def _series(method: str, scheme: str, route: str, status: int) -> Histogram:
+    return _duration.labels(method if method in METHODS else "_OTHER", scheme, route, status)
 
 
-def observe(method: str, route: str, status: int, seconds: float) -> None:
+def begin(method: str, scheme: str) -> None:
+    """Count a request that begins."""
+    _active_series(method, scheme).inc()
+
+
+def observe(method: str, scheme: str, route: str, status: int, seconds: float) -> None:
     """Count a request that took so many seconds.
 
     The route is the route template, such as /users/{id}: paths would be series without end.
     """
-    _series(method, route, status // 100).observe(seconds)
+    _active_series(method, scheme).dec()
+    _series(method, scheme, route, status).observe(seconds)
 
 
 class ProcessesCollector(Collector):
@@ -118,6 +135,14 @@ class _Handler(MetricsHandler):
     # A scraper that sends nothing keeps no worker from its end for longer, in seconds.
     timeout = 5
 
+    def do_GET(self) -> None:  # noqa: N802
+        if self.path != "/livez":
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"live")
+
 
 class _Server(ThreadingHTTPServer):
     # It ends when it has sent what it began to send.
@@ -138,7 +163,12 @@ def on_starting(settings: ServerSettings, _arbiter: Arbiter) -> None:
     if not (port := settings.metrics_port):
         return
     try:
-        _listener = socket.create_server(("", port))
+        if socket.has_dualstack_ipv6():
+            _listener = socket.create_server(
+                ("", port), family=socket.AF_INET6, dualstack_ipv6=True
+            )
+        else:
+            _listener = socket.create_server(("", port))
     except OSError as error:
         sys.exit(f"METRICS_PORT is {port}: {os.strerror(error.errno or 0)}")
     # Every worker is told of a connection, and all but the first find it taken.

@@ -56,7 +56,7 @@ class Answers(spectree.Response):
         That of an error is always a problem.
         """
         models |= dict.fromkeys(codes)
-        for status in (400, 411, 413, 415, 422, 500):
+        for status in (400, 408, 413, 415, 422, 500):
             models.setdefault(f"HTTP_{status}", None)
         for name, model in models.items():
             if name >= "HTTP_4":

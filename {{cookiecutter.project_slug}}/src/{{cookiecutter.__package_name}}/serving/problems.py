@@ -3,7 +3,14 @@
 import logging
 
 import msgspec
-from falcon import HTTPError, HTTPInternalServerError, HTTPUnprocessableEntity, Request, Response
+from falcon import (
+    HTTPContentTooLarge,
+    HTTPError,
+    HTTPInternalServerError,
+    HTTPUnprocessableEntity,
+    Request,
+    Response,
+)
 
 from .context import current
 
@@ -36,6 +43,16 @@ class InvalidRequestError(HTTPUnprocessableEntity):
         """Take the rules that it breaks."""
         super().__init__(description="The request breaks a rule.")
         self.errors = errors
+
+
+def refuse_longer(length: int, limit: int) -> None:
+    """Refuse a body of so many bytes if it is too long.
+
+    Raises:
+        HTTPContentTooLarge: it is.
+    """
+    if length > limit:
+        raise HTTPContentTooLarge(description=f"A body must not be longer than {limit} bytes.")
 
 
 def serialize(_req: Request, resp: Response, error: HTTPError) -> None:

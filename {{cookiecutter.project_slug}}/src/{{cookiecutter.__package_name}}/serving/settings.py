@@ -28,6 +28,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True, rename=str.upper):
     version: str = "unknown"
     revision: str = "unknown"
     reload: bool = False
+    access_log: bool = True
+    script_name: Annotated[str, Meta(pattern="^(/[^/]+)*$")] = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -67,6 +69,8 @@ def rule_for(kind: Any) -> str:  # noqa: ANN401
             limits = {"from": low, "to": high}
             words = [f" {word} {limit}" for word, limit in limits.items() if limit is not None]
             return f"a number{''.join(words)}"
+        case inspect.StrType(pattern=pattern) if pattern:
+            return f"a text that matches {pattern}"
         case inspect.StrType(max_length=length) if length is not None:
             return f"a text of at most {length} characters"
         case other:

@@ -3,11 +3,9 @@
 import mmap
 import os
 import signal
-from math import inf
 from types import FrameType
 
 from gunicorn.arbiter import Arbiter
-from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker
 
 from .settings import ServerSettings
@@ -58,14 +56,3 @@ def post_worker_init(_worker: Worker) -> None:
 
 # The master goes on to take them.
 os.register_at_fork(after_in_parent=_take_signals)
-
-
-def pre_request(settings: ServerSettings, _worker: Worker, request: Request) -> None:
-    """Let no client keep its connection to a service that stops, or whose body is refused.
-
-    gunicorn would have a thread wait for the rest of a body that the application does not read.
-    """
-    reader = request.body and request.body.reader
-    length = getattr(reader, "length", inf)
-    if is_draining() or length > settings.max_body_bytes:
-        request.force_close()

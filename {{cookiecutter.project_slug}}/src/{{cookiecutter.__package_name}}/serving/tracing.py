@@ -10,7 +10,7 @@ from typing import Any
 from falcon import Request
 
 from . import SERVICE
-from .interface import INSTRUMENTATION
+from .interface import INSTRUMENTATION, PATH
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ def traced(app: Callable[..., Any]) -> Callable[..., Any]:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.util.http import get_excluded_urls
 
         instrumentation = import_module(INSTRUMENTATION)
     except ImportError:
@@ -50,13 +51,21 @@ def traced(app: Callable[..., Any]) -> Callable[..., Any]:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     middleware: Callable[..., Any] = instrumentation.OpenTelemetryMiddleware(app)
-    return middleware
+    # What a probe asks every few seconds makes no spans.
+    os.environ.setdefault("OTEL_PYTHON_EXCLUDED_URLS", "/livez,/readyz")
+    excluded = get_excluded_urls("FALCON")
+
+    def choose(request: dict[str, Any], *arguments: Any) -> Any:  # noqa: ANN401
+        is_excluded = excluded.url_disabled(request.get(PATH, ""))
+        return (app if is_excluded else middleware)(request, *arguments)
+
+    return choose
 
 
 def trace_id(req: Request) -> str | None:
     """Return the ID of the trace that a request belongs to: the caller's, or one begun here."""
-    if _current_span:
-        return format(_current_span().get_span_context().trace_id, "032x")
+    if _current_span and (number := _current_span().get_span_context().trace_id):
+        return format(number, "032x")
     match = _TRACEPARENT.match(req.get_header("traceparent", default=""))
     return match and match[1]
 

@@ -203,7 +203,7 @@ def restarts(trial: Trial) -> Iterator[None]:
     for count in (1, 2):
         trial.kubectl("exec", pod, "--", "python3", "-c", "import os; os.kill(1, 15)")
         wait_until(partial(restarted, pod, count), 60, "a restart")
-        time.sleep(3)  # it is scraped in between
+        time.sleep(20)  # or it would not be ready for long enough to make another alert fire
     yield
 
 

@@ -1,5 +1,7 @@
 """The manifests in deploy/ are what Kubernetes takes, and fit the rest of the service."""
 
+import json
+import re
 import sys
 from typing import Any
 
@@ -159,6 +161,31 @@ def test_settings_are_those_of_the_service(baked: Bake) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_monitoring_asks_for_what_there_is(baked: Bake) -> None:
+    slug, package = baked.answers["project_slug"], baked.answers["__package_name"]
+    [group] = load(baked, "monitoring/rules.yaml")["spec"]["groups"]
+    dashboard = json.loads(baked.read("deploy/monitoring/dashboard.json"))
+    expressions = [rule["expr"] for rule in group["rules"]]
+    expressions += [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    names = {name for text in expressions for name in re.findall(r"(\w+)\{", text)}
+    metrics = baked.read(f"src/{package}/serving/metrics.py")
+    for name in (re.sub("_(bucket|count)$", "", name) for name in names):
+        # the processes' are prometheus_client's, and the others the kubelet's
+        ours = name.startswith("http_") or name.endswith("_build_info")
+        assert ours == (re.sub(f"^{package}", "", name) in metrics), name
+    monitor = load(baked, "monitoring/podmonitor.yaml")["spec"]
+    deployment = manifests(baked)["Deployment"]["spec"]
+    assert monitor["selector"] == deployment["selector"]
+    [container] = deployment["template"]["spec"]["containers"]
+    assert [it["port"] for it in monitor["podMetricsEndpoints"]] == [container["ports"][1]["name"]]
+    # what kustomize and Grafana take for names
+    assert load(baked, "monitoring/kustomization.yaml")["resources"] == [
+        "podmonitor.yaml",
+        "rules.yaml",
+    ]
+    assert dashboard["uid"] == slug
+
+
 def test_memory_bounds_the_workers_of_a_large_node(bake: BakeFunction) -> None:
     baked = bake()
     code = (
@@ -175,4 +202,4 @@ def test_memory_bounds_the_workers_of_a_large_node(bake: BakeFunction) -> None:
     (cgroup / "cpu.max").write_text("max 100000")
     result = baked.run(sys.executable, "-c", code, str(cgroup), PYTHONPATH="src")
     assert result.stdout == "4\n", result.stderr
-    assert "no more than this holds: four." in baked.read("deploy/deployment.yaml")
+    assert "no more than this holds: four of 48 MiB" in baked.read("deploy/deployment.yaml")

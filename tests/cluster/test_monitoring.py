@@ -3,11 +3,10 @@
 import json
 import re
 import subprocess
-import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from support import Bake, free_port, get
 pytestmark = pytest.mark.cluster
 
 # Takes memory until the container is near its limit, in either version of control groups, and
-# keeps it for so many seconds.
+# keeps it until a line is typed.
 HOLD = """
-import time
+import sys
 from pathlib import Path
 group = Path("/sys/fs/cgroup")
 version2 = (group / "memory.max").exists()
@@ -33,7 +32,23 @@ used = group / ("memory.current" if version2 else "memory/memory.usage_in_bytes"
 held = []
 while int(used.read_text()) < 0.95 * int(limit.read_text()):
     held.append(b"x" * (1 << 20))
-time.sleep({seconds})
+sys.stdin.readline()
+"""
+# Asks for a URL, by so many threads, until a line is typed.
+ASK = """
+import sys, threading, urllib.request
+def ask():
+    while not stopped.wait(0.1):
+        try:
+            urllib.request.urlopen(sys.argv[1], timeout=10).read()
+        except OSError:
+            pass
+stopped = threading.Event()
+threads = [threading.Thread(target=ask) for _ in range(int(sys.argv[2]))]
+for thread in threads:
+    thread.start()
+sys.stdin.readline()
+stopped.set()
 """
 # As Prometheus finds pods by their annotations, but through a proxy of the API. What it knows of
 # the kubelets comes the same way.
@@ -104,6 +119,12 @@ class Prometheus:
             if it["state"] == "firing" and it["labels"]["namespace"] == self.namespace
         }
 
+    def fires_alone(self, alert: str, ended: set[str]) -> bool:
+        """Return whether an alert fires and those have ended; no other may fire meanwhile."""
+        firing = self.firing()
+        assert firing <= {alert} | ended
+        return firing == {alert}
+
 
 def shorten(text: str) -> str:
     """Return expressions and rules with minutes for hours, and less for minutes."""
@@ -141,34 +162,22 @@ def prometheus(trial: Trial, tools: str, folder: Path) -> Iterator[Prometheus]:
 
 
 @contextmanager
-def asking(trial: Trial, path: str, clients: int = 1) -> Iterator[None]:
-    """Ask the service for a path ten times a second, while the context lasts."""
-    address = trial.get(f"service/{trial.name}")["spec"]["clusterIP"]
-    there = f"--namespace={trial.outside}"
-    code = (
-        "import sys, threading, urllib.request\n"
-        "def ask():\n"
-        "    try: urllib.request.urlopen(sys.argv[1], timeout=10).read()\n"
-        "    except OSError: pass\n"
-        "def go():\n"
-        "    while not stopped.wait(0.1): ask()\n"
-        "stopped = threading.Event()\n"
-        "threads = [threading.Thread(target=go) for _ in range(int(sys.argv[2]))]\n"
-        "for thread in threads: thread.start()\n"
-        "sys.stdin.readline()\n"
-        "stopped.set()\n"
-    )
-    command = ["kubectl", there, "exec", "--stdin", "clients", "--", "python3", "-c", code]
+def python(namespace: str, pod: str, code: str, *arguments: str) -> Iterator[None]:
+    """Run code in a pod, and type a line when the context ends."""
+    command = ["kubectl", f"--namespace={namespace}", "exec", "--stdin", pod, "--"]
     process = subprocess.Popen(
-        [*command, f"http://{address}{path}", str(clients)], stdin=subprocess.PIPE, text=True
+        [*command, "python3", "-c", code, *arguments], stdin=subprocess.PIPE, text=True
     )
-    assert process.stdin
     try:
         yield
     finally:
-        process.stdin.write("\n")
-        process.stdin.close()
-        process.wait(30)
+        process.communicate("\n", timeout=30)
+
+
+def asking(trial: Trial, path: str, clients: int = 1) -> AbstractContextManager[None]:
+    """Ask the service for a path ten times a second, while the context lasts."""
+    address = trial.get(f"service/{trial.name}")["spec"]["clusterIP"]
+    return python(trial.outside, "clients", ASK, f"http://{address}{path}", str(clients))
 
 
 @contextmanager
@@ -181,15 +190,9 @@ def not_ready(trial: Trial) -> Iterator[None]:
     trial.kubectl("rollout", "undo", trial.deployment)
 
 
-@contextmanager
-def short_of_memory(trial: Trial) -> Iterator[None]:
+def short_of_memory(trial: Trial) -> AbstractContextManager[None]:
     """Take almost all of a pod's memory, while the context lasts."""
-    pod = trial.serving()[0]["metadata"]["name"]
-    code = ("python3", "-c", HOLD.format(seconds=60))
-    thread = threading.Thread(target=lambda: trial.kubectl("exec", pod, "--", *code, check=False))
-    thread.start()
-    yield
-    thread.join()
+    return python(trial.namespace, trial.serving()[0]["metadata"]["name"], HOLD)
 
 
 @contextmanager
@@ -208,7 +211,7 @@ def restarts(trial: Trial) -> Iterator[None]:
 
 
 # By the alert that each makes fire.
-FAULTS: dict[str, Callable[[Trial], Any]] = {
+FAULTS: dict[str, Callable[[Trial], AbstractContextManager[None]]] = {
     "RequestsFail": lambda trial: asking(trial, "/fail"),
     "RequestsTakeLong": lambda trial: asking(trial, "/slow", clients=3),
     "PodIsNotReady": not_ready,
@@ -232,16 +235,15 @@ def test_every_alert_fires_on_its_fault_alone(baked: Bake, tools: str, tmp_path:
             text = target["expr"].replace("$__rate_interval", "20s")
             expressions.append(shorten(text.replace("$namespace", trial.namespace)))
         with prometheus(trial, tools, tmp_path) as watching, asking(trial, "/"):
-            wait_until(lambda: watching.has_data("up"), 30, "a target")
+            wait_until(lambda: watching.has_data("up"), 60, "a target")
             time.sleep(45)
             assert watching.firing() == set()
+            ended = set()
             for alert, fault in FAULTS.items():
                 with fault(trial):
-                    wait_until(watching.firing, 90, f"{alert} fires")
-                    assert watching.firing() == {alert}
+                    wait_until(partial(watching.fires_alone, alert, ended), 120, f"{alert} fires")
                     if alert == "RequestsFail":
                         missing = [it for it in expressions if not watching.has_data(it)]
                         assert not missing
-                if alert != "PodRestarts":
-                    wait_until(trial.is_settled, 60, "the pods are ready")
-                    wait_until(lambda: not watching.firing(), 120, f"{alert} ends")
+                wait_until(trial.is_settled, 60, "the pods are ready")
+                ended = {alert}

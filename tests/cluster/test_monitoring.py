@@ -238,7 +238,7 @@ def test_every_alert_fires_on_its_fault_alone(baked: Bake, tools: str, tmp_path:
             wait_until(lambda: watching.has_data("up"), 60, "a target")
             time.sleep(45)
             assert watching.firing() == set()
-            ended = set()
+            ended: set[str] = set()
             for alert, fault in FAULTS.items():
                 with fault(trial):
                     wait_until(partial(watching.fires_alone, alert, ended), 120, f"{alert} fires")

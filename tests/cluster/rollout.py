@@ -274,7 +274,7 @@ class Trial:
             reader.join()
 
     def create(self) -> Figures:
-        """It comes up in a namespace that refuses what is not restricted."""
+        """Deploy it in a namespace that refuses what is not restricted."""
         started = time.monotonic()
         self.apply()
         require(self.rolled_out(), "no pod is ready:", self.kubectl("describe", "pods"))
@@ -283,7 +283,7 @@ class Trial:
         return {"seconds to the first pod": round(ready, 1)}
 
     def rollouts(self, count: int = 4, requests: int = 100_000) -> Figures:
-        """Rollouts lose no request: restarts, and changes to the other image and back."""
+        """Roll it out again and again, with either image, without the loss of a request."""
         seconds = []
         images = [self.other_image, self.image]
         with self.clients() as results:
@@ -302,7 +302,7 @@ class Trial:
         return {"requests": results["answered"], "failed": 0, "seconds a rollout": seconds}
 
     def never_ready(self) -> Figures:
-        """A version that never becomes ready takes no traffic, and can be undone."""
+        """Roll a version out that never becomes ready, and undo it, unnoticed."""
         with self.clients() as results:
             before = set(self.restarts())
             # not a number, so the service ends at once and says why
@@ -325,7 +325,7 @@ class Trial:
         return kubectl("create", "--raw", path, "--filename=-", typed=eviction, check=False)
 
     def eviction(self) -> Figures:
-        """The budget lets one pod end at a time, and that loses no request."""
+        """Evict pods, one at a time as the budget says, without the loss of a request."""
         with self.clients() as results:
             first, second = self.serving()
             answer = self.evict(first)
@@ -366,13 +366,13 @@ class Trial:
         return results, {name: after[name] - before[name] for name in after}, seconds
 
     def killed_master(self) -> Figures:
-        """A pod whose first process is killed starts again, and loses only its own requests."""
+        """Kill the first process of a pod, which starts again, and loses only its own requests."""
         results, restarts, seconds = self.kill("master")
         require(sorted(restarts.values()) == [0, 1], "not one pod was restarted:", restarts)
         return self.lost(results) | {"seconds until ready again": round(seconds, 1)}
 
     def killed_worker(self) -> Figures:
-        """A worker that is killed is replaced, and only its own requests are lost."""
+        """Kill a worker, which is replaced, and loses only its own requests."""
         results, restarts, _ = self.kill("worker")
         require(set(restarts.values()) == {0}, "a pod was restarted:", restarts)
         require(not results["refused"], "connections were refused:", dict(results))
@@ -398,7 +398,7 @@ class Trial:
         }
 
     def memory(self) -> Figures:
-        """A pod that wants more memory than its limit ends, and loses only its own requests."""
+        """Have a pod take more memory than its limit, and lose only its own requests."""
         self.make_faulty()
         pod = self.serving()[0]
         before = self.restarts()
@@ -423,7 +423,7 @@ class Trial:
         return self.lost(results) | {"ended": "the pod" if restarted else "one worker"}
 
     def autoscaler(self) -> Figures:
-        """The autoscaler adds pods under load, and takes them away without."""
+        """Have the autoscaler add pods under load, and take them away without."""
         manifest = json.loads(
             kubectl(
                 "create",

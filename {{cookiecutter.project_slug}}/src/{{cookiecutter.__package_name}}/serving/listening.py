@@ -1,4 +1,4 @@
-"""The sockets that gunicorn accepts connections from."""
+"""What is done once, before the workers are forked, to the sockets that they accept from."""
 
 import logging
 import socket
@@ -23,6 +23,7 @@ def when_ready(settings: ServerSettings, arbiter: Arbiter) -> None:
     """Listen for IPv6 beside IPv4, and end connections that make no progress.
 
     A socket for both would name a client by IPv4 in a way that FORWARDED_ALLOW_IPS does not know.
+    Threads that an import has begun are not in the workers: that is logged.
     """
     log, is_default = arbiter.log, arbiter.cfg.bind == [f"0.0.0.0:{settings.port}"]
     if log and is_default and len(arbiter.LISTENERS) == 1:

@@ -1,6 +1,9 @@
 """Fixtures: a service made from the template, and the servers around it."""
 
 import os
+import shlex
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -32,7 +35,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of a file in one worker if they share an image or an environment."""
     for item in items:
-        if item.get_closest_marker("image") or item.get_closest_marker("slow"):
+        if any(map(item.get_closest_marker, ("cluster", "image", "slow"))):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
@@ -112,6 +115,24 @@ def registry() -> Iterator[Registry]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> None:
+    """Skip without a cluster that KUBECONFIG names, or fail if REQUIRE_CLUSTER is set."""
+    reason = "KUBECONFIG names no cluster that answers `kubectl get --raw /readyz`"
+    command = ["kubectl", "get", "--raw", "/readyz", "--request-timeout=5s"]
+    named = os.environ.get("KUBECONFIG") and shutil.which("kubectl")
+    if not named or subprocess.run(command, capture_output=True, check=False).returncode:
+        if os.environ.get("REQUIRE_CLUSTER"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def load_images(*images: str) -> None:
+    """Bring images to the nodes, with the command in CLUSTER_LOAD if they cannot pull them."""
+    if command := os.environ.get("CLUSTER_LOAD"):
+        subprocess.run([*shlex.split(command), *images], check=True)
 
 
 @pytest.fixture(scope="session")

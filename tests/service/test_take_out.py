@@ -23,6 +23,7 @@ class Part:
     texts: dict[str, tuple[str, tuple[str, ...]]]
 
 
+PROBE = "(?<=port: )metrics$"
 PARTS = {
     "metrics": Part(
         "asgi",
@@ -33,7 +34,10 @@ PARTS = {
                 (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+", r"from functools .*\n"),
             ),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
-            "serving/middleware.py": ("metrics", (r"metrics, (?=problems)", r" +metrics\.begin.*\n")),
+            "serving/middleware.py": (
+                "metrics",
+                (r"metrics, (?=problems)", r" +metrics\.begin.*\n"),
+            ),
             "serving/settings.py": ("metrics_port", (r" +metrics_port.*\n",)),
             "serving/healthcheck.py": (
                 "metrics_port",
@@ -43,6 +47,11 @@ PARTS = {
             "compose.yaml": ("METRICS_PORT", (r".*METRICS_PORT.*\n",)),
             "Dockerfile": ("9090", (" 9090",)),
             "pyproject.toml": ("prometheus-client", (r' +"prometheus-client.*\n',)),
+            "deploy/deployment.yaml": (
+                "prometheus.io",
+                (r" +annotations:\n( +prometheus\.io.*\n)+", r" +- name: metrics\n.*\n", PROBE),
+            ),
+            "deploy/network.yaml": ("metrics", (r" +- ports:\n.*metrics\n(.+\n)+",)),
         },
     ),
     "traces": Part(
@@ -113,9 +122,13 @@ PARTS = {
             "pyproject.toml": ("`docker` in `pyproject.toml`", (r'"docker", ',)),
         },
     ),
+    "Kubernetes": Part(
+        "wsgi", ("deploy",), {"README.md": ("its section", (r"## Kubernetes\n(.*\n)+?(?=## )",))}
+    ),
 }
-# What takes the place of the text.
+# What takes the place of the text, by the part or the pattern.
 INSTEAD = {
+    PROBE: "http",
     "threads that no slow client takes": "gthread",
     "a stop that waits for no idle connection": "asgi",
 }
@@ -134,14 +147,16 @@ def test_part(bake: BakeFunction, name: str) -> None:
     [row] = re.findall(rf"^\| {name} \| .*$", baked.read("README.md"), re.MULTILINE)
     for file in part.files:
         assert f"`{file}`" in row
-        (baked.path / find(baked, file)).unlink()
+        path = baked.path / find(baked, file)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     for file, (word, patterns) in part.texts.items():
         assert word in row
         assert (f"`{file}`" if file != "README.md" else "this file") in row
         path = baked.path / find(baked, file)
         text = path.read_text()
         for pattern in patterns:
-            text, count = re.subn(pattern, INSTEAD.get(name, ""), text, flags=re.MULTILINE)
+            instead = INSTEAD.get(name) or INSTEAD.get(pattern, "")
+            text, count = re.subn(pattern, instead, text, flags=re.MULTILINE)
             assert count, (file, pattern)
         path.write_text(text)
     baked.run("git", "add", "--all")

@@ -1,4 +1,4 @@
-"""Connections: on both address families, with clients that do not read, and streams that stay open."""
+"""Connections: on both address families, with clients that do not read, and streams."""
 
 import base64
 import socket
@@ -86,7 +86,8 @@ def open_websocket(running: Running) -> socket.socket:
     key = base64.b64encode(bytes(16)).decode()
     connection.sendall(
         f"GET /probe/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nX-Request-ID: ws\r\n\r\n".encode()
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+        "X-Request-ID: ws\r\n\r\n".encode()
     )
     head = b""
     while b"\r\n\r\n" not in head:

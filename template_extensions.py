@@ -39,8 +39,10 @@ IMPORTED = {
     *("prometheus_client", "py", "pygments", "pytest", "requests", "setproctitle", "snappy"),
     *("spectree", "tests", "testtools", "typing_extensions", "uvloop", "watchfiles", "wrapt"),
 }
-# Names that Windows keeps for devices, and does not allow for a folder.
+# Names that Windows keeps for devices, and does not allow for a folder,
 DEVICES = {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
+# and those that YAML reads as another value than text.
+TAKEN = DEVICES | {"false", "n", "no", "null", "off", "on", "true", "y", "yes"}
 
 # PEP 508: a name, its extras, and a URL that ends at the first space.
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -109,8 +111,8 @@ def slug_rules(slug: str) -> Rules:
         yield "must not be the name of a standard library module"
     elif package in IMPORTED:
         yield "must not be the name of a module that the service or its tests import"
-    elif slug in DEVICES:
-        yield "must not be the name of a Windows device"
+    elif slug in TAKEN:
+        yield "must not be the name of a Windows device, nor a value of YAML"
 
 
 def email_rules(email: str) -> Rules:

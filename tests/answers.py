@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from support import ARTICLE_DEPENDENCY, PROMPTS
 
 from template_extensions import (
-    DEVICES,
     IMPORTED,
     MAX_SLUG_LENGTH,
+    TAKEN,
     dependency_rules,
     slug_rules,
     text_rules,
@@ -43,7 +43,7 @@ NAMES = sorted(
         *("serving", "settings", "setup", "setuptools", "site", "src", "static", "test"),
         *("test-app", "test-settings", "tests", "tests-app", "uv", "venv", "wsgi", "xn--x", "yaml"),
         *IMPORTED,
-        *DEVICES,
+        *TAKEN,
         *keyword.kwlist,
         *keyword.softkwlist,
         *sys.stdlib_module_names,

@@ -11,7 +11,16 @@ from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 
-from {{ cookiecutter.__package_name }}.serving import capacity, {% if cookiecutter.interface == "wsgi" %}interface, {% endif %}listening, logs, metrics, stopping
+from {{ cookiecutter.__package_name }}.serving import (
+    capacity,
+{%- if cookiecutter.interface == "wsgi" %}
+    interface,
+{%- endif %}
+    listening,
+    logs,
+    metrics,
+    stopping,
+)
 from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings, SettingError
 from {{ cookiecutter.__package_name }}.settings import Settings
 

@@ -175,7 +175,7 @@ def test_says_how_to_run_it(image: str) -> None:
     assert {"PORT=8000", "PYTHONUNBUFFERED=1"} <= set(facts["Env"])
     second = 1_000_000_000
     assert facts["Healthcheck"] == {
-        "Test": ["CMD", "python3", "-m", "plain.serving.healthcheck"],
+        "Test": ["CMD", "python3", "-m", f"{image.partition(':')[0]}.serving.healthcheck"],
         "Interval": 30 * second,
         "Timeout": 3 * second,
         "StartPeriod": 10 * second,

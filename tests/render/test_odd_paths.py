@@ -25,7 +25,7 @@ def test_commands_work(bake: BakeFunction, git_config: Path, tmp_path: Path) -> 
     assert "openapi" in baked.read("openapi.json")
     # the server's own start, which this setting ends
     result = baked.run("make", "run", PORT="http")
-    assert "PORT is 'http': it must be a number from 1 to 65535" in result.stderr
+    assert "PORT is 'http': it must be a number from 1 to 65535" in result.stdout
 
 
 def test_cookiecutter_writes_there(tmp_path: Path) -> None:

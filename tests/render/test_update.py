@@ -73,7 +73,7 @@ def test_edits_stay_and_news_come(service: Bake) -> None:
     (module,) = service.path.glob("src/*/__init__.py")
     append(module, "\nOURS = True\n")
     (service.path / "ours.txt").write_text("ours\n")
-    (service.path / "compose.yaml").unlink()
+    (service.path / "compose.dev.yaml").unlink()
     commit(service.path, "ours")
     assert update(service) == set()
     readme = service.read("README.md")
@@ -82,7 +82,7 @@ def test_edits_stay_and_news_come(service: Bake) -> None:
     assert service.read(".editorconfig").startswith("# The second release.\n")
     assert module.read_text().endswith("\nOURS = True\n")
     assert service.read("ours.txt") == "ours\n"
-    assert not (service.path / "compose.yaml").exists()
+    assert not (service.path / "compose.dev.yaml").exists()
     tests = service.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
     assert tests.returncode == 0, tests.stdout
     git(service.path, "add", "--all")

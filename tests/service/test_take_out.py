@@ -31,7 +31,7 @@ PARTS = {
         {
             "gunicorn.conf.py": (
                 "metrics",
-                (", metrics(?=,)", r"\n\n# The metrics[^\n]*(\n.+)+", r"from functools .*\n"),
+                (r" +metrics,\n", r"\n\n# The metrics[^\n]*(\n.+)+", r"from functools .*\n"),
             ),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
             "serving/middleware.py": (

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
 
 from {{ cookiecutter.__package_name }}.serving import (
     capacity,
@@ -96,14 +97,18 @@ def when_ready(arbiter: Arbiter) -> None:
     stopping.when_ready(settings, arbiter)
 
 
+def post_worker_init(worker: Worker) -> None:
+    """Complete a worker that has its application."""
+    metrics.post_worker_init(settings, worker)
+    stopping.post_worker_init(worker)
+
+
 pre_fork = stopping.pre_fork
-post_worker_init = stopping.post_worker_init
 {%- if cookiecutter.interface == "wsgi" %}
 pre_request = interface.pre_request
 {%- endif %}
 
 # The metrics of all workers.
 on_starting = partial(metrics.on_starting, settings)
-post_fork = partial(metrics.post_fork, settings)
 worker_exit = metrics.worker_exit
 child_exit = metrics.child_exit

@@ -153,7 +153,7 @@ SLOW_FORK = """
 import sys, time
 from gunicorn.app.wsgiapp import run
 from {package}.serving import metrics
-metrics.post_fork = lambda settings, arbiter, worker: time.sleep(2)
+metrics.post_worker_init = lambda settings, worker: time.sleep(2)
 sys.argv = ["gunicorn"]
 run()
 """

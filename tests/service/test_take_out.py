@@ -31,7 +31,12 @@ PARTS = {
         {
             "gunicorn.conf.py": (
                 "metrics",
-                (r" +metrics,\n", r"\n\n# The metrics[^\n]*(\n.+)+", r"from functools .*\n"),
+                (
+                    r" +metrics,\n",
+                    r" +metrics\.post.*\n",
+                    r"\n\n# The metrics[^\n]*(\n.+)+",
+                    r"from functools .*\n",
+                ),
             ),
             "serving/access.py": ("metrics", (r"from \. import metrics\n", r" +metrics\.ob.*\n")),
             "serving/middleware.py": (

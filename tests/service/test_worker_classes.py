@@ -63,6 +63,8 @@ def test_worker_class(services: dict[str, Service], interface: str, arguments: s
         response, text = running.ask("/probe/error")
         assert response.status == 500
         assert json.loads(text)["request_id"] == response.headers["X-Request-ID"]
+        for _ in range(16):  # of both workers
+            assert running.ask("/livez", port=9090)[0].status == 200
         assert running.requests("/") == 1
         assert len(running.lines(level="error")) == 1
 

@@ -175,8 +175,11 @@ def on_starting(settings: ServerSettings, _arbiter: Arbiter) -> None:
     _listener.setblocking(False)
 
 
-def post_fork(settings: ServerSettings, _arbiter: Arbiter, _worker: Worker) -> None:
-    """Answer for all workers, in a thread of a worker."""
+def post_worker_init(settings: ServerSettings, _worker: Worker) -> None:
+    """Answer for all workers, in a thread of a worker.
+
+    A thread from before would hang where the worker makes threads something else, as gevent's does.
+    """
     global _server
     if _listener:
         _build.labels(settings.version, settings.revision).set(1)

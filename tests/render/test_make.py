@@ -81,7 +81,7 @@ class Development:
     def wait_for_error(self, name: str) -> None:
         """Wait until it has printed an error, and no line after it."""
         deadline = time.monotonic() + 60
-        while not self.printed.read_text().splitlines()[-1].startswith(name):
+        while name not in self.printed.read_text().splitlines()[-1]:
             assert time.monotonic() < deadline, self.printed.read_text()
             time.sleep(0.1)
 
@@ -105,6 +105,8 @@ def development(developed: Bake, tmp_path: Path) -> Iterator[Development]:
             stdout=file,
             stderr=subprocess.STDOUT,
             process_group=0,
+            # a shell has what it runs in the background ignore it
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         development = Development(developed, server, printed, port)

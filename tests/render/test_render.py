@@ -35,6 +35,7 @@ FILES = {
     ".gitignore",
     ".hadolint.yaml",
     ".pre-commit-config.yaml",
+    "AGENTS.md",
     "Dockerfile",
     "LICENSE",
     "Makefile",
@@ -250,6 +251,23 @@ def test_commands_have_the_secrets_of_a_choice(bake_of_choices: Bake) -> None:
         assert {secret or kind for secret, kind in mounted} == wanted, run
         led += bool(wanted)
     assert led >= 1
+
+
+@pytest.mark.parametrize("interface", CHOICES["interface"])
+def test_agents_are_told_of_what_is_there(bake: BakeFunction, interface: str) -> None:
+    baked = bake(interface=interface)
+    text, makefile = baked.read("AGENTS.md"), baked.read("Makefile")
+    assert len(text.splitlines()) <= 25
+    names = re.findall(r"`([^`\n]+)`", text)
+    targets = {word for name in names if name.startswith("make ") for word in name.split()[1:]}
+    files = {name for name in names if "/" in name or re.search(r"\.\w+$", name)}
+    assert {"lint", "test", "docker", "lock", "openapi"} == targets
+    assert all(f"\n{target}:" in makefile for target in targets)
+    assert len(files) >= 10
+    package = "src/falcon_service"
+    for name in files:
+        found = [*baked.path.glob(name), *(baked.path / package).glob(name)]
+        assert found or name == "openapi.json", name
 
 
 def test_hooks_find_nothing(bake_of_choices: Bake) -> None:

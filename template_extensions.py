@@ -26,8 +26,6 @@ MAX_LENGTH = 250
 # Keeps every line with the package's name within the 100 characters that the linter allows: the
 # longest, an import in app.py, has 57 others.
 MAX_SLUG_LENGTH = 40
-# GitHub's limit.
-MAX_ORGANIZATION_LENGTH = 39
 
 # src/ comes before everything else on the path of the service, so its package would hide these:
 # the standard library, with what Python 3.14 has added,
@@ -43,6 +41,11 @@ IMPORTED = {
 DEVICES = {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
 # and those that YAML reads as another value than text.
 TAKEN = DEVICES | {"false", "n", "no", "null", "off", "on", "true", "y", "yes"}
+
+LABEL = r"[a-z0-9]+(?:-+[a-z0-9]+)*"
+HOST = rf"{LABEL}(?:\.{LABEL})+(?::[1-9][0-9]{{0,4}})?"
+# In lower case, the only form that registries allow in the name of an image.
+COMPONENT = r"[A-Za-z0-9]+(?:(?:[._]|__|-+)[A-Za-z0-9]+)*"
 
 # PEP 508: a name, its extras, and a URL that ends at the first space.
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -121,12 +124,21 @@ def email_rules(email: str) -> Rules:
         yield "must be an e-mail address, like name@example.com"
 
 
-def organization_rules(organization: str) -> Rules:
-    """Yield GitHub's rules that the name of an organization breaks."""
-    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", organization):
-        yield "must be letters, digits and single hyphens, not at either end"
-    elif len(organization) > MAX_ORGANIZATION_LENGTH:
-        yield f"must be at most {MAX_ORGANIZATION_LENGTH} characters long"
+def repository_rules(url: str) -> Rules:
+    """Yield the rules that the URL of the repository breaks, which names the image, too."""
+    host, *path = url.removeprefix("https://").split("/")
+    if not url.startswith("https://"):
+        yield "must begin with https://"
+    elif "@" in host:
+        yield "must not contain a credential"
+    elif not re.fullmatch(HOST, host):
+        yield "must name a host in lower case, like git.example.com"
+    elif len(path) < 2 or (host == "github.com" and len(path) > 2):
+        yield "must name an owner and a repository, and on github.com nothing else"
+    elif not all(re.fullmatch(COMPONENT, part) for part in path):
+        yield "must have a path of letters and digits, with single . _ or - between them"
+    elif url.endswith(".git"):
+        yield "must not end with .git"
 
 
 def is_marker(text: str) -> bool:
@@ -217,7 +229,7 @@ def refusal(answers: Mapping[str, str]) -> str:
     rules: dict[str, Callable[[str], Rules]] = {
         "project_slug": slug_rules,
         "author_email": email_rules,
-        "github_organization": organization_rules,
+        "repository_url": repository_rules,
         "github_dependency": lambda value: dependency_rules(value, answers["project_slug"]),
     }
     for field, value in answers.items():

@@ -23,15 +23,18 @@ DEPENDENCIES = [
     "git+ssh://git@github.com/org/repo.git@v1#egg=thing",
     "thing @ https://github.com/org/repo/archive/refs/tags/v1.zip",
 ]
-AXES = CHOICES | {"github_dependency": DEPENDENCIES}
+REPOSITORIES = [
+    "https://github.com/Example/falcon-service",
+    "https://gitlab.com/Example/group/falcon_service",
+    "https://gitlab.example.com/example/falcon-service",
+    "https://git.example.com:8443/example/falcon-service",
+]
+AXES = CHOICES | {"github_dependency": DEPENDENCIES, "repository_url": REPOSITORIES}
 COMBINATIONS = [dict(zip(AXES, values, strict=True)) for values in AllPairs(list(AXES.values()))]
 
 FILES = {
     ".dockerignore",
     ".editorconfig",
-    ".github/renovate.json",
-    ".github/workflows/ci.yaml",
-    ".github/workflows/release.yaml",
     ".gitignore",
     ".hadolint.yaml",
     ".pre-commit-config.yaml",
@@ -55,6 +58,7 @@ FILES = {
     "docker/trim_stdlib.py",
     "gunicorn.conf.py",
     "pyproject.toml",
+    "renovate.json",
     "src/falcon_service/__init__.py",
     "src/falcon_service/app.py",
     "src/falcon_service/greetings.py",
@@ -91,6 +95,10 @@ FILES = {
     "tests/test_settings.py",
 }
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
+FORGES = {
+    "github": {".github/workflows/ci.yaml", ".github/workflows/release.yaml"},
+    "gitlab": {".gitlab-ci.yml", ".gitlab/release.yml"},
+}
 
 # What stands in a file for some choices alone; these are the names of sets of them.
 BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
@@ -191,7 +199,11 @@ def test_combinations_hold_every_choice() -> None:
 
 def test_files(bake_of_choices: Bake) -> None:
     locked = not bake_of_choices.answers["github_dependency"]
-    assert bake_of_choices.files() == FILES | (LOCKS if locked else set())
+    url = bake_of_choices.answers["repository_url"]
+    forge = FORGES["gitlab" if "gitlab." in url else "github"]
+    assert bake_of_choices.files() == FILES | forge | (LOCKS if locked else set())
+    folders = [it for it in bake_of_choices.path.rglob("*") if it.is_dir()]
+    assert all(any(it.iterdir()) for it in folders if ".git" not in it.parts)
 
 
 def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) -> None:
@@ -288,7 +300,7 @@ def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface:
 
 
 def test_configuration_of_renovate_is_valid(bake: BakeFunction) -> None:
-    options = ("--builtin-schema=vendor.renovate", ".github/renovate.json")
+    options = ("--builtin-schema=vendor.renovate", "renovate.json")
     result = bake().run(sys.executable, "-m", "check_jsonschema", *options)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -299,7 +311,7 @@ def test_renovate_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
     bases = {image for image, _ in images} - stages - {"scratch", "${ROOT}"}
     name = bake_of_choices.answers["base_image"]
     assert bases == ({name, f"{name}-slim"} if name == "python:3.14" else {name})
-    renovate = json.loads(bake_of_choices.read(".github/renovate.json"))
+    renovate = json.loads(bake_of_choices.read("renovate.json"))
     [pattern] = renovate["pip-compile"]["managerFilePatterns"]
     for lock in LOCKS & bake_of_choices.files():
         assert re.search(pattern.strip("/"), lock)

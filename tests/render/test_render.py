@@ -95,6 +95,12 @@ FILES = {
     "tests/test_settings.py",
 }
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
+# The files that a schema of check-jsonschema is for.
+SCHEMAS = {
+    "github-workflows": ".github/workflows/*",
+    "gitlab-ci": "[.]gitlab*/**/*.yml",
+    "renovate": "renovate.json",
+}
 FORGES = {
     "github": {".github/workflows/ci.yaml", ".github/workflows/release.yaml"},
     "gitlab": {".gitlab-ci.yml", ".gitlab/release.yml"},
@@ -158,6 +164,11 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "asgi": {"src/falcon_service/serving/worker.py": ("(ASGIWorker)",)},
     "proprietary": {"README.md": ("All rights reserved",)},
+    "gitlab": {"README.md": ("`.gitlab-ci.yml`", "renovate-runner", "privileged")},
+    "signed": {"README.md": ("cosign verify registry.gitlab.com/",)},
+    "unsigned": {"README.md": ("The image is not signed",)},
+    "github": {"README.md": ("`.github/workflows/ci.yaml`", "its app on the repository")},
+    "other": {"README.md": ("The workflows are for GitHub", "`__forge=gitlab`")},
 }
 # What leads a command of a build through a network: secrets by their IDs, a cache, and SSH.
 LEADS = {
@@ -221,7 +232,13 @@ def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) ->
 def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
     answers = bake_of_choices.answers
     base, dependency = answers["base_image"], answers["github_dependency"]
+    url = answers["repository_url"]
     made = {
+        "gitlab": "gitlab." in url,
+        "github": "gitlab." not in url,
+        "signed": "gitlab.com" in url,
+        "unsigned": "gitlab." in url and "gitlab.com" not in url,
+        "other": "git.example.com" in url,
         "alpine": base == "alpine:latest",
         "python": base != "alpine:latest",
         "musl": "alpine" in base,
@@ -299,10 +316,27 @@ def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface:
                 assert target.value.id not in names or text == "threading.excepthook", name
 
 
-def test_configuration_of_renovate_is_valid(bake: BakeFunction) -> None:
-    options = ("--builtin-schema=vendor.renovate", "renovate.json")
-    result = bake().run(sys.executable, "-m", "check_jsonschema", *options)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_configuration_fits_its_schema(bake_of_choices: Bake) -> None:
+    for schema, pattern in SCHEMAS.items():
+        names = [str(path) for path in bake_of_choices.path.glob(pattern)]
+        options = ("--builtin-schema", f"vendor.{schema}", *names)
+        if names:
+            result = bake_of_choices.run(sys.executable, "-m", "check_jsonschema", *options)
+            assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_release_on_gitlab_comes_after_every_other_job(bake: BakeFunction) -> None:
+    baked = bake(repository_url=REPOSITORIES[1])
+    first, then = (yaml.safe_load(baked.read(name)) for name in sorted(FORGES["gitlab"]))
+    assert first["include"] == [{"local": ".gitlab/release.yml"}]
+    jobs = {name for name, job in first.items() if isinstance(job, dict) and "script" in job}
+    assert jobs == {"check", "image", "scan"}
+    # in the stage before deploy, as none is named
+    assert not any("stage" in first[name] for name in jobs)
+    assert then[".release"]["stage"] == "deploy"
+    assert ".release" in then["publish"]["extends"]
+    assert "needs" not in then["publish"]
+    assert then["release"]["needs"] == ["publish"]
 
 
 def test_renovate_can_read_what_is_pinned(bake_of_choices: Bake) -> None:

@@ -42,10 +42,9 @@ DEVICES = {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n
 # and those that YAML reads as another value than text.
 TAKEN = DEVICES | {"false", "n", "no", "null", "off", "on", "true", "y", "yes"}
 
-LABEL = r"[a-z0-9]+(?:-+[a-z0-9]+)*"
-HOST = rf"{LABEL}(?:\.{LABEL})+(?::[1-9][0-9]{{0,4}})?"
-# In lower case, the only form that registries allow in the name of an image.
-COMPONENT = r"[A-Za-z0-9]+(?:(?:[._]|__|-+)[A-Za-z0-9]+)*"
+ORIGIN = r"https://([a-z0-9]+(-+[a-z0-9]+)*\.)+[a-z0-9]+(-+[a-z0-9]+)*(:[1-9][0-9]{0,4})?"
+# What the name of an image may be made of, in lower case.
+COMPONENT = r"[A-Za-z0-9]+(([._]|__|-+)[A-Za-z0-9]+)*"
 
 # PEP 508: a name, its extras, and a URL that ends at the first space.
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -126,19 +125,12 @@ def email_rules(email: str) -> Rules:
 
 def repository_rules(url: str) -> Rules:
     """Yield the rules that the URL of the repository breaks, which names the image, too."""
-    host, *path = url.removeprefix("https://").split("/")
-    if not url.startswith("https://"):
-        yield "must begin with https://"
-    elif "@" in host:
-        yield "must not contain a credential"
-    elif not re.fullmatch(HOST, host):
-        yield "must name a host in lower case, like git.example.com"
-    elif len(path) < 2 or (host == "github.com" and len(path) > 2):
-        yield "must name an owner and a repository, and on github.com nothing else"
-    elif not all(re.fullmatch(COMPONENT, part) for part in path):
-        yield "must have a path of letters and digits, with single . _ or - between them"
-    elif url.endswith(".git"):
-        yield "must not end with .git"
+    if not re.match(f"{ORIGIN}/", url):
+        yield "must begin with https:// and a host in lower case, without a credential"
+    elif not re.fullmatch(f"{ORIGIN}(/{COMPONENT}){{2,}}", url):
+        yield "must have an owner and a name, of letters, digits, and single . _ or - between them"
+    elif url.endswith(".git") or re.match("https://github.com/.*/.*/", url):
+        yield "must end with the name of the repository, without .git"
 
 
 def is_marker(text: str) -> bool:

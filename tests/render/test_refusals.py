@@ -14,10 +14,9 @@ IMPORTED = "must not be the name of a module that the service or its tests impor
 STANDARD_LIBRARY = "must not be the name of a standard library module"
 KEYWORD = "must not be a Python keyword"
 EMAIL = "must be an e-mail address, like name@example.com"
-HTTPS = "must begin with https://"
-HOST = "must name a host in lower case, like git.example.com"
-OWNER = "must name an owner and a repository, and on github.com nothing else"
-PATH = "must have a path of letters and digits, with single . _ or - between them"
+ORIGIN = "must begin with https:// and a host in lower case, without a credential"
+PATH = "must have an owner and a name, of letters, digits, and single . _ or - between them"
+END = "must end with the name of the repository, without .git"
 CONTROL = "must not contain control characters"
 BIDI = "must not contain bidirectional control characters"
 EMPTY = "must not be empty"
@@ -71,23 +70,23 @@ REFUSALS = [
     ("author_email", "jane@", EMAIL),
     ("author_email", "Jane <jane@example.com>", EMAIL),
     ("author_email", "jane@doe@example.com", EMAIL),
-    ("repository_url", "acme", HTTPS),
-    ("repository_url", "http://github.com/o/r", HTTPS),
-    ("repository_url", "git@github.com:o/r.git", HTTPS),
-    ("repository_url", "HTTPS://github.com/o/r", HTTPS),
-    ("repository_url", "https://token@github.com/o/r", "must not contain a credential"),
-    ("repository_url", "https://u:p@gitlab.com/o/r", "must not contain a credential"),
-    ("repository_url", "https:///o/r", HOST),
-    ("repository_url", "https://GitHub.com/o/r", HOST),
-    ("repository_url", "https://git/o/r", HOST),
-    ("repository_url", "https://-git.example.com/o/r", HOST),
-    ("repository_url", "https://git.example.com:/o/r", HOST),
-    ("repository_url", "https://git.example.com:https/o/r", HOST),
-    ("repository_url", "https://git.example.com?q=/o/r", HOST),
-    ("repository_url", "https://github.com", OWNER),
-    ("repository_url", "https://gitlab.com/o", OWNER),
-    ("repository_url", "https://github.com/o/r/tree/main", OWNER),
-    ("repository_url", "https://github.com/o/r/", OWNER),
+    ("repository_url", "acme", ORIGIN),
+    ("repository_url", "http://github.com/o/r", ORIGIN),
+    ("repository_url", "git@github.com:o/r.git", ORIGIN),
+    ("repository_url", "HTTPS://github.com/o/r", ORIGIN),
+    ("repository_url", "https://token@github.com/o/r", ORIGIN),
+    ("repository_url", "https://u:p@gitlab.com/o/r", ORIGIN),
+    ("repository_url", "https:///o/r", ORIGIN),
+    ("repository_url", "https://GitHub.com/o/r", ORIGIN),
+    ("repository_url", "https://git/o/r", ORIGIN),
+    ("repository_url", "https://-git.example.com/o/r", ORIGIN),
+    ("repository_url", "https://git.example.com:/o/r", ORIGIN),
+    ("repository_url", "https://git.example.com:https/o/r", ORIGIN),
+    ("repository_url", "https://git.example.com?q=/o/r", ORIGIN),
+    ("repository_url", "https://github.com", ORIGIN),
+    ("repository_url", "https://gitlab.com/o", PATH),
+    ("repository_url", "https://github.com/o/r/tree/main", END),
+    ("repository_url", "https://github.com/o/r/", PATH),
     ("repository_url", "https://gitlab.com/o/r/", PATH),
     ("repository_url", "https://gitlab.com/o//r", PATH),
     ("repository_url", "https://gitlab.com/o/r/-/tree/main", PATH),
@@ -98,7 +97,7 @@ REFUSALS = [
     ("repository_url", "https://github.com/o/$(id)", PATH),
     # KELVIN SIGN, the lower case of which is k
     ("repository_url", "https://github.com/o/\u212aelvin", PATH),
-    ("repository_url", "https://github.com/o/r.git", "must not end with .git"),
+    ("repository_url", "https://github.com/o/r.git", END),
     ("github_dependency", "falcon-cors", REFERENCE),
     ("github_dependency", "thing>=1.0", REFERENCE),
     ("github_dependency", "thing @", REFERENCE),

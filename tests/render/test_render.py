@@ -325,20 +325,6 @@ def test_configuration_fits_its_schema(bake_of_choices: Bake) -> None:
             assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_release_on_gitlab_comes_after_every_other_job(bake: BakeFunction) -> None:
-    baked = bake(repository_url=REPOSITORIES[1])
-    first, then = (yaml.safe_load(baked.read(name)) for name in sorted(FORGES["gitlab"]))
-    assert first["include"] == [{"local": ".gitlab/release.yml"}]
-    jobs = {name for name, job in first.items() if isinstance(job, dict) and "script" in job}
-    assert jobs == {"check", "image", "scan"}
-    # in the stage before deploy, as none is named
-    assert not any("stage" in first[name] for name in jobs)
-    assert then[".release"]["stage"] == "deploy"
-    assert ".release" in then["publish"]["extends"]
-    assert "needs" not in then["publish"]
-    assert then["release"]["needs"] == ["publish"]
-
-
 def test_renovate_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
     images = re.findall(r"^FROM (\S+) AS (\S+)$", bake_of_choices.read("Dockerfile"), re.MULTILINE)
     stages = {stage for _, stage in images}

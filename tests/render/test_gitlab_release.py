@@ -57,11 +57,11 @@ def test_publishes(bake: BakeFunction, runner: Path, url: str) -> None:
     set_release(baked)
     result = run_job(baked, "publish")
     assert result.returncode == 0, result.stdout + result.stderr
-    login, password, emulator, context, builder, bakes, image, *signs = (
+    login, typed, emulator, context, builder, bakes, image, *signs = (
         runner.read_text("utf-8").splitlines()
     )
     assert login == "docker login --username robot --password-stdin registry.example.com"
-    assert password == "canary"
+    assert typed == "canary"
     assert re.match("docker run --privileged --rm tonistiigi/binfmt:.* --install arm64$", emulator)
     assert context.removeprefix("docker context create") == builder.removeprefix(
         "docker buildx create --use"

@@ -217,6 +217,11 @@ def test_files(bake_of_choices: Bake) -> None:
     assert all(any(it.iterdir()) for it in folders if ".git" not in it.parts)
 
 
+def test_host_of_any_name_can_be_a_gitlab(bake: BakeFunction) -> None:
+    baked = bake(repository_url=REPOSITORIES[-1], **{"__forge": "gitlab"})
+    assert baked.files() == FILES | FORGES["gitlab"] | LOCKS
+
+
 def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) -> None:
     for name in bake_of_choices.files():
         text = bake_of_choices.read(name)

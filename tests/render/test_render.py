@@ -36,8 +36,10 @@ FILES = {
     ".dockerignore",
     ".editorconfig",
     ".gitignore",
+    ".grype.yaml",
     ".hadolint.yaml",
     ".pre-commit-config.yaml",
+    "CHANGELOG.md",
     "Dockerfile",
     "LICENSE",
     "Makefile",
@@ -167,8 +169,12 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     "gitlab": {"README.md": ("`.gitlab-ci.yml`", "renovate-runner", "privileged")},
     "signed": {"README.md": ("cosign verify registry.gitlab.com/",)},
     "unsigned": {"README.md": ("The image is not signed",)},
-    "github": {"README.md": ("`.github/workflows/ci.yaml`", "its app on the repository")},
-    "other": {"README.md": ("The workflows are for GitHub", "`__forge=gitlab`")},
+    "github": {
+        ".pre-commit-config.yaml": ("zizmor",),
+        "README.md": ("`.github/workflows/ci.yaml`", "its app on the repository"),
+    },
+    "github.com": {"README.md": ("gh attestation verify oci://ghcr.io/",)},
+    "other": {"README.md": ("On another forge", "`__forge=gitlab`")},
 }
 # What leads a command of a build through a network: secrets by their IDs, a cache, and SSH.
 LEADS = {
@@ -241,6 +247,7 @@ def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
     made = {
         "gitlab": "gitlab." in url,
         "github": "gitlab." not in url,
+        "github.com": "github.com" in url,
         "signed": "gitlab.com" in url,
         "unsigned": "gitlab." in url and "gitlab.com" not in url,
         "other": "git.example.com" in url,

@@ -71,7 +71,7 @@ class Runner:
         jobs: dict[str, Any] = document["jobs"]
         needs = {name: {job["needs"]} if "needs" in job else set() for name, job in jobs.items()}
         return all(
-            self.run(jobs[name]["uses"])
+            self.run(jobs[name]["uses"].removeprefix("$/"))
             if "uses" in jobs[name]
             else self.run_job(jobs[name], document.get("env", {}) | jobs[name].get("env", {}))
             for name in TopologicalSorter(needs).static_order()
@@ -159,7 +159,7 @@ def clone(
     clone = folder / "flow"
     git(folder, "clone", "--quiet", str(baked.path), str(clone))
     yield clone
-    docker("image", "rm", "service:ci", SCANNER)
+    docker("image", "rm", "--force", "service:ci", SCANNER)
 
 
 @pytest.fixture
@@ -167,11 +167,13 @@ def runner(clone: Path, tools: str, osv: Osv, tmp_path: Path) -> Iterator[Runner
     with pytest.MonkeyPatch.context() as patch:
         for name, value in osv.environment.items():
             patch.setenv(name, value)
-        port = free_port()
-        options = ("--network=host", f"--env=REGISTRY_HTTP_ADDR=127.0.0.1:{port}")
-        serve = ("docker-registry", "serve", "/etc/docker/registry/config.yml")
+        registry = f"127.0.0.1:{free_port()}"
+        settings = {"version": 0.1, "storage": {"inmemory": {}}, "http": {"addr": registry}}
+        (tmp_path / "registry.yaml").write_text(json.dumps(settings))
+        options = ("--network=host", f"--volume={tmp_path}:{tmp_path}")
+        serve = ("docker-registry", "serve", f"{tmp_path}/registry.yaml")
         with running(tools, *options, command=serve):
-            runner = Runner(clone, tmp_path, f"127.0.0.1:{port}")
+            runner = Runner(clone, tmp_path, registry)
             assert json.loads(runner.ask("_catalog")) == {"repositories": []}
             yield runner
     git(clone, "checkout", "--quiet", ".")

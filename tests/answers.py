@@ -92,8 +92,9 @@ mail_words = st.text(
 repositories = st.tuples(
     st.sampled_from(["github.com", "gitlab.com", "gitlab.example.com", "git.example.com:8443"]),
     st.lists(
-        st.from_regex(r"[A-Za-z0-9]{1,12}(([._]|__|-{1,3})[A-Za-z0-9]{1,12}){0,2}", fullmatch=True)
-        .filter(lambda name: not name.endswith(".git")),
+        st.from_regex(
+            r"[A-Za-z0-9]{1,12}(([._]|__|-{1,3})[A-Za-z0-9]{1,12}){0,2}", fullmatch=True
+        ).filter(lambda name: not name.endswith(".git")),
         min_size=2,
         max_size=4,
     ),

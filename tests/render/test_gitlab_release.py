@@ -25,7 +25,7 @@ SIGNED, UNSIGNED = "https://gitlab.com/acme/group/Piped", "https://gitlab.exampl
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Set what a runner sets for the tag v0.1.0, and return the file that commands are recorded in."""
+    """Set what a runner sets for the tag v0.1.0, and return where commands are recorded."""
     for name in ("cosign", "docker"):
         (tmp_path / name).write_text(RECORDER)
         (tmp_path / name).chmod(0o755)
@@ -57,9 +57,9 @@ def test_publishes(bake: BakeFunction, runner: Path, url: str) -> None:
     set_release(baked)
     result = run_job(baked, "publish")
     assert result.returncode == 0, result.stdout + result.stderr
-    login, typed, emulator, context, builder, bakes, image, *signs = (
-        runner.read_text("utf-8").splitlines()
-    )
+    login, typed, emulator, context, builder, bakes, image, *signs = runner.read_text(
+        "utf-8"
+    ).splitlines()
     assert login == "docker login --username robot --password-stdin registry.example.com"
     assert typed == "canary"
     assert re.match("docker run --privileged --rm tonistiigi/binfmt:.* --install arm64$", emulator)

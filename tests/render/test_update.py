@@ -111,7 +111,9 @@ def service_of_an_organization(tmp_path: Path) -> Bake:
     for path in (prompts, *(path for path in project.rglob("*") if path.is_file())):
         text = path.read_text("utf-8")
         path.write_text(text.replace("cookiecutter.repository_url", "cookiecutter.__url"), "utf-8")
-    url = "https://github.com/{{ cookiecutter.github_organization }}/{{ cookiecutter.project_slug }}"
+    url = (
+        "https://github.com/{{ cookiecutter.github_organization }}/{{ cookiecutter.project_slug }}"
+    )
     default = PROMPTS["repository_url"]
     asked = f'"github_organization": "example",\n  "__url": "{url}"'
     replace(prompts, f'"repository_url": "{default}"', asked)
@@ -138,7 +140,9 @@ def test_organization_becomes_a_url(service_of_an_organization: Bake) -> None:
     commit(service.path, "ours")
     # as the documentation says
     [options] = re.findall(
-        r"^pipx run cruft update (--variables.*)$", (TEMPLATE / "README.md").read_text(), re.MULTILINE
+        r"^pipx run cruft update (--variables.*)$",
+        (TEMPLATE / "README.md").read_text(),
+        re.MULTILINE,
     )
     assert update(service, *shlex.split(options)) == set()
     assert service.files() - files == {"NEWS.md", "renovate.json"}

@@ -26,8 +26,6 @@ MAX_LENGTH = 250
 # Keeps every line with the package's name within the 100 characters that the linter allows: the
 # longest, an import in app.py, has 57 others.
 MAX_SLUG_LENGTH = 40
-# GitHub's limit.
-MAX_ORGANIZATION_LENGTH = 39
 
 # src/ comes before everything else on the path of the service, so its package would hide these:
 # the standard library, with what Python 3.14 has added,
@@ -43,6 +41,10 @@ IMPORTED = {
 DEVICES = {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}
 # and those that YAML reads as another value than text.
 TAKEN = DEVICES | {"false", "n", "no", "null", "off", "on", "true", "y", "yes"}
+
+ORIGIN = r"https://([a-z0-9]+(-+[a-z0-9]+)*\.)+[a-z0-9]+(-+[a-z0-9]+)*(:[1-9][0-9]{0,4})?"
+# What the name of an image may be made of, in lower case.
+COMPONENT = r"[A-Za-z0-9]+(([._]|__|-+)[A-Za-z0-9]+)*"
 
 # PEP 508: a name, its extras, and a URL that ends at the first space.
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -121,12 +123,14 @@ def email_rules(email: str) -> Rules:
         yield "must be an e-mail address, like name@example.com"
 
 
-def organization_rules(organization: str) -> Rules:
-    """Yield GitHub's rules that the name of an organization breaks."""
-    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", organization):
-        yield "must be letters, digits and single hyphens, not at either end"
-    elif len(organization) > MAX_ORGANIZATION_LENGTH:
-        yield f"must be at most {MAX_ORGANIZATION_LENGTH} characters long"
+def repository_rules(url: str) -> Rules:
+    """Yield the rules that the URL of the repository breaks, which names the image, too."""
+    if not re.match(f"{ORIGIN}/", url):
+        yield "must begin with https:// and a host in lower case, without a credential"
+    elif not re.fullmatch(f"{ORIGIN}(/{COMPONENT}){{2,}}", url):
+        yield "must have an owner and a name, of letters, digits, and single . _ or - between them"
+    elif url.endswith(".git") or re.match("https://github.com/.*/.*/", url):
+        yield "must end with the name of the repository, without .git"
 
 
 def is_marker(text: str) -> bool:
@@ -217,7 +221,7 @@ def refusal(answers: Mapping[str, str]) -> str:
     rules: dict[str, Callable[[str], Rules]] = {
         "project_slug": slug_rules,
         "author_email": email_rules,
-        "github_organization": organization_rules,
+        "repository_url": repository_rules,
         "github_dependency": lambda value: dependency_rules(value, answers["project_slug"]),
     }
     for field, value in answers.items():

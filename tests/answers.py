@@ -89,7 +89,16 @@ mail_words = st.text(
     min_size=1,
     max_size=30,
 )
-organizations = st.from_regex(r"[A-Za-z0-9]{1,12}(-[A-Za-z0-9]{1,12}){0,2}", fullmatch=True)
+repositories = st.tuples(
+    st.sampled_from(["github.com", "gitlab.com", "gitlab.example.com", "git.example.com:8443"]),
+    st.lists(
+        st.from_regex(
+            r"[A-Za-z0-9]{1,12}(([._]|__|-{1,3})[A-Za-z0-9]{1,12}){0,2}", fullmatch=True
+        ).filter(lambda name: not name.endswith(".git")),
+        min_size=2,
+        max_size=4,
+    ),
+).map(lambda it: f"https://{it[0]}/" + "/".join(it[1][:2] if it[0] == "github.com" else it[1]))
 
 
 @st.composite
@@ -130,7 +139,7 @@ def direct_references(draw: st.DrawFn) -> str:
 GOOD = {
     "project_slug": slugs.filter(lambda slug: not list(slug_rules(slug))),
     "author_email": st.tuples(mail_words, mail_words).map("@".join).filter(is_good_text),
-    "github_organization": organizations,
+    "repository_url": repositories.filter(is_good_text),
     "github_dependency": st.one_of(
         st.just(""),
         st.just(ARTICLE_DEPENDENCY),
@@ -142,7 +151,7 @@ GOOD = {
 NEARLY_GOOD = {
     "project_slug": slugs,
     "author_email": st.tuples(hostile_text, words).map("@".join),
-    "github_organization": organizations.map(lambda name: name * 3),
+    "repository_url": st.tuples(repositories, hostile_text).map("".join),
     "github_dependency": direct_references(),
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from images import build, engine_answers
 from pytest_cookies.plugin import Cookies
-from servers import FileIndex, PrivateGit, PrivateIndex, Registry, serve_git
+from servers import FileIndex, Osv, PrivateGit, PrivateIndex, Registry, serve_git
 from services import Service, add_probe
 from support import CHOICES, TEMPLATE, Bake
 
@@ -191,6 +191,15 @@ def file_index() -> Iterator[FileIndex]:
         threading.Thread(target=index.serve_forever, daemon=True).start()
         yield index
         index.shutdown()
+
+
+@pytest.fixture
+def osv() -> Iterator[Osv]:
+    """Yield a database of vulnerabilities that knows of none yet."""
+    with Osv() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture

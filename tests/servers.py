@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from support import free_port
 
@@ -248,6 +249,41 @@ class RegistryHandler(Handler):
         self.answer(200, data, ("Content-Type", kind))
 
     do_HEAD = do_GET  # noqa: N815
+
+
+class Osv(http.server.ThreadingHTTPServer):
+    """What osv.dev answers about packages, of which it knows the vulnerabilities that a test sets.
+
+    It records in `asked` the name of every package that it was asked about.
+    """
+
+    def __init__(self) -> None:
+        """Listen on a free port."""
+        super().__init__(("127.0.0.1", 0), OsvHandler)
+        self.known: dict[str, dict[str, Any]] = {}
+        self.asked: set[str] = set()
+        self.environment = {
+            "PIP_AUDIT_VULNERABILITY_SERVICE": "osv",
+            "PIP_AUDIT_OSV_URL": f"http://127.0.0.1:{self.server_port}/v1/query",
+        }
+
+    def know(self, package: str, name: str, *aliases: str) -> None:
+        """Know of a vulnerability of every version of a package, by its names."""
+        affected = [{"package": {"name": package, "ecosystem": "PyPI"}}]
+        vulnerability = {"id": name, "aliases": aliases, "affected": affected}
+        self.known[package] = {"vulns": [vulnerability]}
+
+
+class OsvHandler(Handler):
+    """Answers for Osv."""
+
+    server: Osv
+
+    def do_POST(self) -> None:  # noqa: D102
+        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        package = question["package"]["name"]
+        self.server.asked.add(package)
+        self.answer(200, json.dumps(self.server.known.get(package, {})).encode())
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def conditionals() -> Iterator[Mutant]:
     names = git(TEMPLATE, "ls-files", "-z").rstrip("\0").split("\0")
     rendered = (SERVICE, "templates", "cookiecutter.json", "hooks")
     for path in names:
-        if not path.startswith(rendered) or path.startswith(f"{SERVICE}/.github"):
+        if not path.startswith(rendered):
             continue
         source = (TEMPLATE / path).read_text("utf-8")
         for kind, text in (("name", path), ("text", source)):

@@ -29,7 +29,7 @@ target "default" {
     "org.opencontainers.image.description" = {{ cookiecutter.description | hcl_quoted }}
     "org.opencontainers.image.authors"     = {{ (cookiecutter.author_name ~ " <" ~ cookiecutter.author_email ~ ">") | hcl_quoted }}
     "org.opencontainers.image.licenses"    = "{{ cookiecutter.__spdx_license }}"
-    "org.opencontainers.image.source"      = "https://github.com/{{ cookiecutter.github_organization }}/{{ cookiecutter.project_slug }}"
+    "org.opencontainers.image.source"      = "{{ cookiecutter.repository_url }}"
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.revision"    = REVISION
   }

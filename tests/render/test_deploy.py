@@ -11,7 +11,7 @@ import yaml
 from conftest import BakeFunction
 from support import CHOICES, Bake
 
-from template_extensions import MAX_ORGANIZATION_LENGTH, MAX_SLUG_LENGTH
+from template_extensions import MAX_LENGTH, MAX_SLUG_LENGTH
 
 # Of the API whose schema the manifests have to fit.
 VERSION = "1.36"
@@ -21,9 +21,11 @@ CASES: list[dict[str, str]] = [
     *({"base_image": base} for base in CHOICES["base_image"]),
     {
         "project_slug": "x" * MAX_SLUG_LENGTH,
-        "github_organization": "X" * MAX_ORGANIZATION_LENGTH,
+        "repository_url": "https://git.example.com/".ljust(MAX_LENGTH - 2, "X") + "/0",
     },
-    {"project_slug": "x", "github_organization": "0"},
+    {"project_slug": "x", "repository_url": "https://gitlab.com/0/A_b/c.d"},
+    {"repository_url": "https://gitlab.example.com/Group/Name"},
+    {"repository_url": "https://git.example.com:8443/Owner/Name"},
 ]
 # What Pod Security "restricted" demands, and what is unsafe unless it is said.
 POD = {
@@ -108,8 +110,10 @@ def test_manifests_name_each_other(baked: Bake) -> None:
     [container] = deployment["template"]["spec"]["containers"]
     [image] = kustomization["images"]
     assert container["image"] == image["name"]
-    organization = baked.answers["github_organization"].lower()
-    assert image["newName"] == f"ghcr.io/{organization}/{slug}"
+    host, path = baked.answers["repository_url"].removeprefix("https://").split("/", 1)
+    registry = "ghcr.io" if host == "github.com" else host.replace("gitlab.", "registry.gitlab.")
+    assert image["newName"] == f"{registry}/{path.lower()}"
+    assert len(image["newName"]) <= 255
     sources = [source for each in container["envFrom"] for source in each.values()]
     assert {source["name"] for source in sources} == {slug}
     ports = {port["name"] for port in container["ports"]}

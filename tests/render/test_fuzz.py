@@ -40,6 +40,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     ".py": ast.parse,
     ".toml": tomllib.loads,
     ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
     ".json": json.loads,
 }
 PYTHON_M = (sys.executable, "-m")
@@ -151,7 +152,9 @@ def assert_answers_read_back(bake: Bake) -> None:
     direct = [each for each in requirements if each.url]
     assert len(direct) == bool(answer["github_dependency"])
     assert all(str(each.url) in answer["github_dependency"] for each in direct)
+    assert project["urls"] == {"Repository": answer["repository_url"]}
     label = labels(bake.read("docker-bake.hcl"))
+    assert label["source"] == answer["repository_url"]
     assert label["title"] == answer["project_slug"]
     assert label["description"] == answer["description"]
     assert label["authors"] == f"{answer['author_name']} <{answer['author_email']}>"

@@ -14,7 +14,9 @@ IMPORTED = "must not be the name of a module that the service or its tests impor
 STANDARD_LIBRARY = "must not be the name of a standard library module"
 KEYWORD = "must not be a Python keyword"
 EMAIL = "must be an e-mail address, like name@example.com"
-ORGANIZATION = "must be letters, digits and single hyphens, not at either end"
+ORIGIN = "must begin with https:// and a host in lower case, without a credential"
+PATH = "must have an owner and a name, of letters, digits, and single . _ or - between them"
+END = "must end with the name of the repository, without .git"
 CONTROL = "must not contain control characters"
 BIDI = "must not contain bidirectional control characters"
 EMPTY = "must not be empty"
@@ -68,12 +70,34 @@ REFUSALS = [
     ("author_email", "jane@", EMAIL),
     ("author_email", "Jane <jane@example.com>", EMAIL),
     ("author_email", "jane@doe@example.com", EMAIL),
-    ("github_organization", "under_score", ORGANIZATION),
-    ("github_organization", "-dash", ORGANIZATION),
-    ("github_organization", "dash-", ORGANIZATION),
-    ("github_organization", "two--dashes", ORGANIZATION),
-    ("github_organization", "org/team", ORGANIZATION),
-    ("github_organization", "x" * 40, "must be at most 39 characters long"),
+    ("repository_url", "acme", ORIGIN),
+    ("repository_url", "http://github.com/o/r", ORIGIN),
+    ("repository_url", "git@github.com:o/r.git", ORIGIN),
+    ("repository_url", "HTTPS://github.com/o/r", ORIGIN),
+    ("repository_url", "https://token@github.com/o/r", ORIGIN),
+    ("repository_url", "https://u:p@gitlab.com/o/r", ORIGIN),
+    ("repository_url", "https:///o/r", ORIGIN),
+    ("repository_url", "https://GitHub.com/o/r", ORIGIN),
+    ("repository_url", "https://git/o/r", ORIGIN),
+    ("repository_url", "https://-git.example.com/o/r", ORIGIN),
+    ("repository_url", "https://git.example.com:/o/r", ORIGIN),
+    ("repository_url", "https://git.example.com:https/o/r", ORIGIN),
+    ("repository_url", "https://git.example.com?q=/o/r", ORIGIN),
+    ("repository_url", "https://github.com", ORIGIN),
+    ("repository_url", "https://gitlab.com/o", PATH),
+    ("repository_url", "https://github.com/o/r/tree/main", END),
+    ("repository_url", "https://github.com/o/r/", PATH),
+    ("repository_url", "https://gitlab.com/o/r/", PATH),
+    ("repository_url", "https://gitlab.com/o//r", PATH),
+    ("repository_url", "https://gitlab.com/o/r/-/tree/main", PATH),
+    ("repository_url", "https://github.com/o/r?tab=readme", PATH),
+    ("repository_url", "https://github.com/o/r#readme", PATH),
+    ("repository_url", "https://github.com/o/.github", PATH),
+    ("repository_url", "https://github.com/o/r..", PATH),
+    ("repository_url", "https://github.com/o/$(id)", PATH),
+    # KELVIN SIGN, the lower case of which is k
+    ("repository_url", "https://github.com/o/\u212aelvin", PATH),
+    ("repository_url", "https://github.com/o/r.git", END),
     ("github_dependency", "falcon-cors", REFERENCE),
     ("github_dependency", "thing>=1.0", REFERENCE),
     ("github_dependency", "thing @", REFERENCE),
@@ -140,7 +164,7 @@ TYPED = {
     "description": ("-d 'x' = y", None, "x" * 251),
     "author_name": ("Jane Doe", None, "x" * 251),
     "author_email": ("jane@example.com", None, "jane@"),
-    "github_organization": ("good-org", None, "-dash"),
+    "repository_url": ("https://gitlab.com/a/b/good", None, "https://gitlab.com/a"),
     "license": ("2", "Apache-2.0", None),
     "base_image": ("3", "python:3.14-slim", None),
     "github_dependency": ("thing @ git+https://github.com/o/r.git", None, "thing @"),

@@ -23,19 +23,24 @@ DEPENDENCIES = [
     "git+ssh://git@github.com/org/repo.git@v1#egg=thing",
     "thing @ https://github.com/org/repo/archive/refs/tags/v1.zip",
 ]
-AXES = CHOICES | {"github_dependency": DEPENDENCIES}
+REPOSITORIES = [
+    "https://github.com/Example/falcon-service",
+    "https://gitlab.com/Example/group/falcon_service",
+    "https://gitlab.example.com/example/falcon-service",
+    "https://git.example.com:8443/example/falcon-service",
+]
+AXES = CHOICES | {"github_dependency": DEPENDENCIES, "repository_url": REPOSITORIES}
 COMBINATIONS = [dict(zip(AXES, values, strict=True)) for values in AllPairs(list(AXES.values()))]
 
 FILES = {
     ".dockerignore",
     ".editorconfig",
-    ".github/renovate.json",
-    ".github/workflows/ci.yaml",
-    ".github/workflows/release.yaml",
     ".gitignore",
+    ".grype.yaml",
     ".hadolint.yaml",
     ".pre-commit-config.yaml",
     "AGENTS.md",
+    "CHANGELOG.md",
     "Dockerfile",
     "LICENSE",
     "Makefile",
@@ -56,6 +61,7 @@ FILES = {
     "docker/trim_stdlib.py",
     "gunicorn.conf.py",
     "pyproject.toml",
+    "renovate.json",
     "src/falcon_service/__init__.py",
     "src/falcon_service/app.py",
     "src/falcon_service/greetings.py",
@@ -92,6 +98,16 @@ FILES = {
     "tests/test_settings.py",
 }
 LOCKS = {"requirements.txt", "requirements-dev.txt"}
+# The files that a schema of check-jsonschema is for.
+SCHEMAS = {
+    "github-workflows": ".github/workflows/*",
+    "gitlab-ci": "[.]gitlab*/**/*.yml",
+    "renovate": "renovate.json",
+}
+FORGES = {
+    "github": {".github/workflows/ci.yaml", ".github/workflows/release.yaml"},
+    "gitlab": {".gitlab-ci.yml", ".gitlab/release.yml"},
+}
 
 # What stands in a file for some choices alone; these are the names of sets of them.
 BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
@@ -151,6 +167,15 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "asgi": {"src/falcon_service/serving/worker.py": ("(ASGIWorker)",)},
     "proprietary": {"README.md": ("All rights reserved",)},
+    "gitlab": {"README.md": ("`.gitlab-ci.yml`", "renovate-runner", "privileged")},
+    "signed": {"README.md": ("cosign verify registry.gitlab.com/",)},
+    "unsigned": {"README.md": ("The image is not signed",)},
+    "github": {
+        ".pre-commit-config.yaml": ("zizmor",),
+        "README.md": ("`.github/workflows/ci.yaml`", "its app on the repository"),
+    },
+    "github.com": {"README.md": ("gh attestation verify oci://ghcr.io/",)},
+    "other": {"README.md": ("On another forge", "`__forge=gitlab`")},
 }
 # What leads a command of a build through a network: secrets by their IDs, a cache, and SSH.
 LEADS = {
@@ -192,7 +217,16 @@ def test_combinations_hold_every_choice() -> None:
 
 def test_files(bake_of_choices: Bake) -> None:
     locked = not bake_of_choices.answers["github_dependency"]
-    assert bake_of_choices.files() == FILES | (LOCKS if locked else set())
+    url = bake_of_choices.answers["repository_url"]
+    forge = FORGES["gitlab" if "gitlab." in url else "github"]
+    assert bake_of_choices.files() == FILES | forge | (LOCKS if locked else set())
+    folders = [it for it in bake_of_choices.path.rglob("*") if it.is_dir()]
+    assert all(any(it.iterdir()) for it in folders if ".git" not in it.parts)
+
+
+def test_host_of_any_name_can_be_a_gitlab(bake: BakeFunction) -> None:
+    baked = bake(repository_url=REPOSITORIES[-1], **{"__forge": "gitlab"})
+    assert baked.files() == FILES | FORGES["gitlab"] | LOCKS
 
 
 def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) -> None:
@@ -210,7 +244,14 @@ def test_files_parse_and_hold_no_trace_of_the_template(bake_of_choices: Bake) ->
 def test_text_of_a_choice_is_there_for_it_alone(bake_of_choices: Bake) -> None:
     answers = bake_of_choices.answers
     base, dependency = answers["base_image"], answers["github_dependency"]
+    url = answers["repository_url"]
     made = {
+        "gitlab": "gitlab." in url,
+        "github": "gitlab." not in url,
+        "github.com": "github.com" in url,
+        "signed": "gitlab.com" in url,
+        "unsigned": "gitlab." in url and "gitlab.com" not in url,
+        "other": "git.example.com" in url,
         "alpine": base == "alpine:latest",
         "python": base != "alpine:latest",
         "musl": "alpine" in base,
@@ -305,10 +346,13 @@ def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface:
                 assert target.value.id not in names or text == "threading.excepthook", name
 
 
-def test_configuration_of_renovate_is_valid(bake: BakeFunction) -> None:
-    options = ("--builtin-schema=vendor.renovate", ".github/renovate.json")
-    result = bake().run(sys.executable, "-m", "check_jsonschema", *options)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_configuration_fits_its_schema(bake_of_choices: Bake) -> None:
+    for schema, pattern in SCHEMAS.items():
+        names = [str(path) for path in bake_of_choices.path.glob(pattern)]
+        options = ("--builtin-schema", f"vendor.{schema}", *names)
+        if names:
+            result = bake_of_choices.run(sys.executable, "-m", "check_jsonschema", *options)
+            assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_renovate_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
@@ -317,7 +361,7 @@ def test_renovate_can_read_what_is_pinned(bake_of_choices: Bake) -> None:
     bases = {image for image, _ in images} - stages - {"scratch", "${ROOT}"}
     name = bake_of_choices.answers["base_image"]
     assert bases == ({name, f"{name}-slim"} if name == "python:3.14" else {name})
-    renovate = json.loads(bake_of_choices.read(".github/renovate.json"))
+    renovate = json.loads(bake_of_choices.read("renovate.json"))
     [pattern] = renovate["pip-compile"]["managerFilePatterns"]
     for lock in LOCKS & bake_of_choices.files():
         assert re.search(pattern.strip("/"), lock)

@@ -31,6 +31,17 @@ def test_modes_in_an_existing_repository_are_kept(tmp_path: Path) -> None:
     assert secret.stat().st_mode & 0o777 == 0o600
 
 
+def test_files_of_the_owner_among_those_of_the_template_are_kept(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("--no-input", "--overwrite-if-exists", str(TEMPLATE))
+    assert cookiecutter(out, *command).returncode == 0
+    owned = [out / "falcon-service" / ".github" / name for name in ("owners", "workflows/own.yaml")]
+    for path in owned:
+        path.write_text("kept")
+    assert cookiecutter(out, *command).returncode == 0
+    assert [path.read_text() for path in owned] == ["kept", "kept"]
+
+
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.symlink_to("/sys/fs")  # where not even root can make a folder

@@ -34,11 +34,10 @@ MAX_ORGANIZATION_LENGTH = 39
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression"}
 # and what the service, its tests and its debugger import, or look for.
 IMPORTED = {
-    *("anyio", "asgiref", "debugpy", "dev", "falcon", "google", "gunicorn", "gunicorn_h1c"),
-    *("iniconfig", "inotify", "msgpack", "msgspec", "offapi", "opentelemetry", "packaging"),
-    *("pluggy", "prometheus_client", "py", "pygments", "pytest", "requests", "setproctitle"),
-    *("snappy", "spectree", "tests", "testtools", "typing_extensions", "uvloop", "watchfiles"),
-    "wrapt",
+    *("anyio", "asgiref", "debugpy", "falcon", "google", "gunicorn", "gunicorn_h1c", "iniconfig"),
+    *("dev", "inotify", "msgpack", "msgspec", "offapi", "opentelemetry", "packaging", "pluggy"),
+    *("prometheus_client", "py", "pygments", "pytest", "requests", "setproctitle", "snappy"),
+    *("spectree", "tests", "testtools", "typing_extensions", "uvloop", "watchfiles", "wrapt"),
 }
 # Names that Windows keeps for devices, and does not allow for a folder,
 DEVICES = {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in range(10))}

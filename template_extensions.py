@@ -33,7 +33,7 @@ STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression"}
 # and what the service, its tests and its debugger import, or look for.
 IMPORTED = {
     *("anyio", "asgiref", "debugpy", "falcon", "google", "gunicorn", "gunicorn_h1c", "iniconfig"),
-    *("inotify", "msgpack", "msgspec", "offapi", "opentelemetry", "packaging", "pluggy"),
+    *("dev", "inotify", "msgpack", "msgspec", "offapi", "opentelemetry", "packaging", "pluggy"),
     *("prometheus_client", "py", "pygments", "pytest", "requests", "setproctitle", "snappy"),
     *("spectree", "tests", "testtools", "typing_extensions", "uvloop", "watchfiles", "wrapt"),
 }

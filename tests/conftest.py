@@ -142,6 +142,12 @@ def tools(engine: None) -> str:
     return "tools:latest"
 
 
+@pytest.fixture(scope="session")
+def browser(engine: None) -> None:
+    """Build the image in which `browse` opens pages."""
+    build(TEMPLATE / "tests", "browser:latest", f"--file={TEMPLATE}/tests/browser.Dockerfile")
+
+
 @pytest.fixture(scope="module")
 def network() -> Iterator[None]:
     """Let builds reach the servers that the tests start on loopback."""

@@ -39,6 +39,24 @@ SECRETS = {
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a browser shows in an element of a page, and the lines of its console."""
+
+    text: str
+    console: list[str]
+
+
+def browse(folder: Path, url: str, *steps: str) -> Seen:
+    """Open a page in Chromium on the host's network, and take steps there, as browse.py has them.
+
+    Its picture is in the folder.
+    """
+    options = ("--rm", "--network=host", "--shm-size=256m", f"--volume={folder}:/out")
+    printed = docker("run", *options, "browser:latest", url, *steps)
+    return Seen(**json.loads(printed.splitlines()[-1]))
+
+
 def engine_answers() -> bool:
     """Return whether there is a Docker engine that builds and runs images."""
     command = ["docker", "info"]

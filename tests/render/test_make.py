@@ -15,6 +15,7 @@ from urllib.request import Request
 
 import pytest
 from conftest import BakeFunction
+from images import browse
 from servers import PrivateIndex
 from support import ARTICLE_DEPENDENCY, CHOICES, Bake, free_port, get
 
@@ -96,7 +97,7 @@ def developed(request: pytest.FixtureRequest, bake_session: BakeFunction) -> Bak
 @pytest.fixture
 def development(developed: Bake, tmp_path: Path) -> Iterator[Development]:
     printed, port = tmp_path / "printed", free_port()
-    variables = {"PORT": str(port), "METRICS_PORT": str(free_port())}
+    variables = {"PORT": str(port), "METRICS_PORT": str(free_port()), "SCRIPT_NAME": "/v1"}
     with printed.open("wb") as file:
         server = subprocess.Popen(
             ["make", "dev"],
@@ -172,6 +173,28 @@ def test_dev_shows_an_error_until_it_is_mended(development: Development) -> None
         development.wait_for_error(error)
         save(path, before)
         development.wait_for(200, "hi")
+
+
+@pytest.mark.image
+def test_dev_has_a_page_that_sends_requests(
+    development: Development, browser: None, tmp_path: Path
+) -> None:
+    address = f"http://127.0.0.1:{development.port}/v1"
+    seen = browse(
+        tmp_path,
+        f"{address}/api/docs",
+        ".opblock-post button",
+        ".try-out__btn",
+        '.body-param__text={"name": "Ada"}',
+        ".execute",
+        ".live-responses-table",
+        ".opblock-post",
+    )
+    assert f"Request URL\n{address}/greetings\n" in seen.text
+    assert '"text": "hi Ada"' in seen.text
+    assert seen.console == []
+    document = get(f"{address}/api/openapi.json")[1]
+    assert list(json.loads(document)["paths"]) == ["/greetings"]
 
 
 class Debugger:

@@ -59,6 +59,7 @@ REFUSALS = [
     ("project_slug", "gunicorn", IMPORTED),
     ("project_slug", "prometheus-client", IMPORTED),
     ("project_slug", "tests", IMPORTED),
+    ("project_slug", "dev", IMPORTED),
     ("project_slug", "con", "must not be the name of a Windows device, nor a value of YAML"),
     ("project_slug", "null", "must not be the name of a Windows device, nor a value of YAML"),
     ("project_slug", "on", "must not be the name of a Windows device, nor a value of YAML"),

@@ -8,14 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import (
+    BaseHTTPRequestHandler,
+    SimpleHTTPRequestHandler,
+    ThreadingHTTPServer,
+)
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
 
 import pytest
 from conftest import BakeFunction
-from images import docker
+from images import browse, docker
 from services import Running, Service, add_probe
 from support import free_port, get
 
@@ -277,7 +282,7 @@ def test_path_tricks_are_no_errors(running: Running, path: str, expected: set[in
 
 
 def test_says_little_of_itself_and_forbids_much(running: Running) -> None:
-    for path in ("/", "/nowhere", "/probe/error", "/api/openapi.json"):
+    for path in ("/", "/nowhere", "/probe/error", "/api/openapi.json", "/api/docs"):
         headers = running.ask(path)[0].headers
         assert re.fullmatch(r"gunicorn(/asgi)?", headers["Server"])
         assert headers["Cache-Control"] == "no-store"
@@ -365,10 +370,11 @@ def test_knows_the_build_and_its_processes(service: Service, running: Running) -
         assert metrics[f"process_open_fds{label}"] > 0
 
 
-def test_schemathesis_finds_no_failure(running: Running, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_failure(service: Service, running: Running, tmp_path: Path) -> None:
     address = f"http://{running.host}:8000/api/openapi.json"
     document = json.loads(running.ask("/api/openapi.json")[1])
     assert document["openapi"].startswith("3.1.")
+    assert document == json.loads(service.baked.read("openapi.json"))
     result = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", address, "--max-examples=50"],
         cwd=tmp_path,
@@ -525,3 +531,56 @@ def test_watch_serves_what_is_saved(service: Service) -> None:
         watch.terminate()
         watch.wait()
         baked.run(*compose, "down", "--volumes", "--timeout=0", **variables)
+
+
+def test_has_no_page_of_the_interface(service: Service, running: Running) -> None:
+    assert running.ask("/api/docs")[0].status == 404
+    command = ["docker", "run", "--rm", service.image, "python3", "-c", "import {}"]
+    for module in ("dev", "offapi"):
+        command[-1] = f"import {module}"
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert f"No module named '{module}'" in result.stderr
+
+
+# Shows what it could read of the answers: the greeting or the status, and the ID of the request.
+# A header that it sends asks for leave first, which there is for a route alone.
+PAGE = """<!doctype html><script type="module">
+const id = {"X-Request-ID": "canary"}
+const post = {method: "POST", headers: {...id, "Content-Type": "application/json"}}
+const lines = []
+for (const [path, request] of [
+  ["/greetings", {...post, body: '{"name": "Ada"}'}],
+  ["/greetings", {...post, body: '{}'}],
+  ["/greetings", {...post, body: " ".repeat(101)}],
+  ["/probe/error", {headers: id}],
+  ["/nowhere", {}],
+]) {
+  try {
+    const answer = await fetch("SERVICE" + path, request)
+    const text = answer.ok ? (await answer.json()).text : answer.status
+    lines.push(`${text} ${answer.headers.get("X-Request-ID")}`)
+  } catch (error) {
+    lines.push(error)
+  }
+}
+document.body.innerHTML = `<pre id="read">${lines.join("\\n")}</pre>`
+</script>"""
+
+
+def test_pages_of_origins_that_are_set_may_read_answers(
+    service: Service, browser: None, tmp_path: Path
+) -> None:
+    page = tmp_path / "index.html"
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        origins = [f"http://{host}:{pages.server_port}" for host in ("127.0.0.1", "localhost")]
+        setting = f"https://a.example,{origins[0]}"
+        with service.run(CORS_ALLOW_ORIGINS=setting, MAX_BODY_BYTES="100") as running:
+            page.write_text(PAGE.replace("SERVICE", f"http://{running.host}:8000"))
+            read, refused = [browse(tmp_path, f"{origin}/", "#read").text for origin in origins]
+        pages.shutdown()
+    *known, missing = read.splitlines()
+    assert known == ["hi Ada canary", "422 canary", "413 canary", "500 canary"]
+    assert re.fullmatch("404 [0-9a-f]{32}", missing)
+    assert refused.splitlines() == ["TypeError: Failed to fetch"] * 5

@@ -67,6 +67,7 @@ PARTS = {
                 "traced",
                 (r"from \S+tracing import traced\n", r"traced\((?=create)", r"(?<=\)\))\)$"),
             ),
+            "dev.py": ("traced", (r"from \S+tracing import traced\n", r"traced(?=\(app)")),
             "serving/middleware.py": (
                 "tracing",
                 (", tracing(?=\n)", r", tracing\.trace_id\(req\)", r" +tracing\.name_span.*\n"),
@@ -83,6 +84,8 @@ PARTS = {
         (
             "serving/openapi.py",
             "greetings.py",
+            "dev.py",
+            "openapi.json",
             "tests/test_greetings.py",
             "tests/serving/test_openapi.py",
         ),
@@ -98,8 +101,16 @@ PARTS = {
                 ),
             ),
             "serving/interface.py": ("OPENAPI_BACKEND", (r"OPENAPI_BACKEND.*\n",)),
-            "Makefile": ("openapi", (r"\nopenapi: (.*\n)+?(?=\n)", r" openapi\b")),
-            "pyproject.toml": ("spectree", (r' +"spectree.*\n',)),
+            "Makefile": (
+                "`openapi`, `/api/docs` and `dev:serve()`",
+                (
+                    r"\nopenapi: (.*\n)+?(?=\n)",
+                    r" openapi\b",
+                    r" and a page, /api/docs",
+                    r" dev:serve\(\)",
+                ),
+            ),
+            "pyproject.toml": ("spectree", (r' +"(spectree|offapi).*\n', r'"dev\.py", ')),
         },
     ),
     "threads that no slow client takes": Part(

@@ -135,3 +135,27 @@ def test_is_not_ready_before_it_stops(app: App, monkeypatch: pytest.MonkeyPatch)
     live = client.simulate_get("/livez")
     assert live.status_code == 200
     assert live.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed", "vary"),
+    [
+        ("", None, None),
+        ("*", "*", None),
+        ("https://a.example,https://b.example", "https://b.example", "Origin"),
+        ("https://a.example", None, "Origin"),
+    ],
+)
+def test_pages_of_origins_that_are_set_may_read_answers(
+    setting: str, allowed: str | None, vary: str | None
+) -> None:
+    app = new_app(ServerSettings(cors_allow_origins=setting))
+    app.add_route("/things", Things())
+    headers = {"Origin": "https://b.example", "Access-Control-Request-Method": "POST"}
+    client = TestClient(app, headers=headers)
+    preflight = client.simulate_options("/things")
+    for response in (preflight, client.simulate_get("/things"), client.simulate_get("/nowhere")):
+        assert response.headers.get("access-control-allow-origin") == allowed
+        assert response.headers.get("access-control-expose-headers") == (allowed and "X-Request-ID")
+        assert response.headers.get("vary") == vary
+    assert ("POST" in preflight.headers.get("access-control-allow-methods", "")) is bool(allowed)

@@ -1,5 +1,9 @@
 """The models of a resource check its requests, and describe it."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -14,6 +18,8 @@ from msgspec import Struct, defstruct
 from {{ cookiecutter.__package_name }}.serving.application import new_app
 from {{ cookiecutter.__package_name }}.serving.openapi import Answers, api, name_of
 from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings
+
+ROOT = Path(__file__).parents[2]
 
 
 class Thing(Struct):
@@ -106,3 +112,20 @@ def test_takes_statuses_without_a_model() -> None:
     described = answers.generate_spec()
     assert "content" not in described["204"]
     assert list(described["404"]["content"]) == ["application/problem+json"]
+
+
+def test_openapi_json_is_up_to_date() -> None:
+    written = (ROOT / "openapi.json").read_text(encoding="utf-8")
+    # in a process of its own, which does not know the models above
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from {{ cookiecutter.__package_name }}.app import describe; print(describe())",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "src"},
+        capture_output=True,
+        check=True,
+    )
+    assert written == result.stdout.decode(), "run make openapi"

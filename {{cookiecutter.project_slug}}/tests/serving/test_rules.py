@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from {{ cookiecutter.__package_name }}.serving.settings import ServerSettings, SettingError
 
+ORIGINS = r"a text that matches ^(\*|([a-z-]+://[a-z0-9.:\[\]-]+(,\b|$))+)$"
+
 
 class Examples(ServerSettings, frozen=True, kw_only=True):
     guests: Annotated[int, Meta(ge=1)] = 1
@@ -34,6 +36,11 @@ class Examples(ServerSettings, frozen=True, kw_only=True):
         ("GUESTS", "0", "a number from 1"),
         ("RATIO", "1.5", "a number to 1"),
         ("SCRIPT_NAME", "api", "a text that matches ^(/[^/]+)*$"),
+        ("CORS_ALLOW_ORIGINS", "example.com", ORIGINS),
+        ("CORS_ALLOW_ORIGINS", "https://example.com/", ORIGINS),
+        ("CORS_ALLOW_ORIGINS", "https://*.example.com", ORIGINS),
+        ("CORS_ALLOW_ORIGINS", "https://a.example,", ORIGINS),
+        ("CORS_ALLOW_ORIGINS", "https://a.example,*", ORIGINS),
         ("GREETING", "hello", "a text of at most 3 characters"),
     ],
 )

@@ -10,7 +10,7 @@ from msgspec import json
 
 from . import problems
 from .interface import App, Check, Live, Ready, handle_unforeseen, surviving
-from .middleware import Middleware
+from .middleware import Cors, Middleware
 from .settings import ServerSettings
 
 __all__ = ["App", "add_probes", "new_app"]
@@ -41,7 +41,10 @@ def loads(text: str) -> object:
 
 def new_app(settings: ServerSettings) -> App:
     """Return an application without routes."""
-    app = App(settings, middleware=[Middleware(settings.max_body_bytes)], router=Router())
+    middleware: list[object] = [Middleware(settings.max_body_bytes)]
+    if settings.cors_allow_origins:
+        middleware.append(Cors(settings.cors_allow_origins))
+    app = App(settings, middleware=middleware, router=Router())
     json_handler = JSONHandler(dumps=json.encode, loads=loads)
     app.req_options.media_handlers[MEDIA_JSON] = json_handler
     app.resp_options.media_handlers[MEDIA_JSON] = json_handler

@@ -2,8 +2,9 @@
 
 import os
 import re
+from typing import Any
 
-from falcon import Request, Response
+from falcon import CORSMiddleware, Request, Response
 
 from . import metrics, problems, stopping, tracing
 from .context import RequestContext, body_is_whole, current, in_flight
@@ -94,3 +95,20 @@ class Middleware:
     ) -> None:
         """Tell the client that its connection ends where the service does, or its body does not."""
         self.process_response(req, resp, resource, req_succeeded)
+
+
+class Cors(CORSMiddleware[Any, Any]):
+    """Lets pages of other origins read answers, and says to caches which depend on the origin."""
+
+    def __init__(self, origins: str) -> None:
+        """Take the origins, separated by commas, or * for all."""
+        allowed = origins if origins == "*" else origins.split(",")
+        super().__init__(allowed, expose_headers="X-Request-ID")
+
+    def process_response(
+        self, req: Request, resp: Response, resource: object, req_succeeded: bool
+    ) -> None:
+        """Say who may read an answer."""
+        super().process_response(req, resp, resource, req_succeeded)
+        if self.allow_origins != "*":
+            resp.append_header("Vary", "Origin")

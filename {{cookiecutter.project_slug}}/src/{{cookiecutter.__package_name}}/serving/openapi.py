@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any, get_args, get_origin
 
 import spectree
-from falcon import Request, Response
+from falcon import Request, Response, code_to_http_status
 from msgspec import json
 from spectree.model_adapter import ModelAdapter
 
@@ -60,8 +60,10 @@ class Answers(spectree.Response):
             models.setdefault(f"HTTP_{status}", None)
         for name, model in models.items():
             if name >= "HTTP_4":
-                text = model[1] if isinstance(model, tuple) else None
-                models[name] = (problems.Problem, text) if text else problems.Problem
+                # Falcon's words: Python's depend on its version.
+                words = code_to_http_status(name.removeprefix("HTTP_")).partition(" ")[2]
+                text = model[1] if isinstance(model, tuple) else words
+                models[name] = (problems.Problem, text)
         super().__init__(**models)
 
     def generate_spec(self, *arguments: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -97,6 +99,8 @@ api = spectree.SpecTree(
     title=SERVICE,
     path="api",
     page_templates={},
+    # Relative to the document: under SCRIPT_NAME, too.
+    servers=[{"url": ".."}],
 )
 
 

@@ -29,6 +29,10 @@ class ServerSettings(Struct, frozen=True, kw_only=True, rename=str.upper):
     revision: str = "unknown"
     access_log: bool = True
     script_name: Annotated[str, Meta(pattern="^(/[^/]+)*$")] = ""
+    # Origins as browsers write them, in lower case, separated by commas.
+    cors_allow_origins: Annotated[
+        str, Meta(pattern=r"^(\*|([a-z-]+://[a-z0-9.:\[\]-]+(,\b|$))+)$")
+    ] = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

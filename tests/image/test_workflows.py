@@ -71,7 +71,7 @@ class Runner:
         jobs: dict[str, Any] = document["jobs"]
         needs = {name: {job["needs"]} if "needs" in job else set() for name, job in jobs.items()}
         return all(
-            self.run(jobs[name]["uses"].removeprefix("$/"))
+            self.run(jobs[name]["uses"].removeprefix("./"))
             if "uses" in jobs[name]
             else self.run_job(jobs[name], document.get("env", {}) | jobs[name].get("env", {}))
             for name in TopologicalSorter(needs).static_order()

@@ -67,7 +67,10 @@ PARTS = {
                 "traced",
                 (r"from \S+tracing import traced\n", r"traced\((?=create)", r"(?<=\)\))\)$"),
             ),
-            "dev.py": ("traced", (r"from \S+tracing import traced\n", r"traced(?=\(app)")),
+            "dev.py": (
+                "traced",
+                (r"from \S+tracing import traced\n", r"traced\((?=app)", r"(?<=return app)\)"),
+            ),
             "serving/middleware.py": (
                 "tracing",
                 (", tracing(?=\n)", r", tracing\.trace_id\(req\)", r" +tracing\.name_span.*\n"),

@@ -166,12 +166,25 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "asgi": {"src/falcon_service/serving/worker.py": ("(ASGIWorker)",)},
     "proprietary": {"README.md": ("All rights reserved",)},
-    "gitlab": {"README.md": ("`.gitlab-ci.yml`", "renovate-runner", "privileged")},
+    "gitlab": {
+        "README.md": (
+            "`.gitlab-ci.yml`",
+            "schedule one for every night",
+            "the\nimages of the pipeline",
+            "renovate-runner",
+            "GitLab builds the image",
+        )
+    },
     "signed": {"README.md": ("cosign verify registry.gitlab.com/",)},
     "unsigned": {"README.md": ("The image is not signed",)},
     "github": {
         ".pre-commit-config.yaml": ("zizmor",),
-        "README.md": ("`.github/workflows/ci.yaml`", "its app on the repository"),
+        "README.md": (
+            "`.github/workflows/ci.yaml`",
+            "every night in CI",
+            "the\nactions",
+            "its app",
+        ),
     },
     "github.com": {"README.md": ("gh attestation verify oci://ghcr.io/",)},
     "other": {"README.md": ("On another forge", "`__forge=gitlab`")},

@@ -341,12 +341,14 @@ def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface:
                 assert target.value.id not in names or text == "threading.excepthook", name
 
 
-def test_configuration_fits_its_schema(bake_of_choices: Bake) -> None:
+@pytest.mark.parametrize("url", REPOSITORIES)
+def test_configuration_fits_its_schema(bake: BakeFunction, url: str) -> None:
+    baked = bake(repository_url=url)
     for schema, pattern in SCHEMAS.items():
-        names = [str(path) for path in bake_of_choices.path.glob(pattern)]
+        names = [str(path) for path in baked.path.glob(pattern)]
         options = ("--builtin-schema", f"vendor.{schema}", *names)
         if names:
-            result = bake_of_choices.run(sys.executable, "-m", "check_jsonschema", *options)
+            result = baked.run(sys.executable, "-m", "check_jsonschema", *options)
             assert result.returncode == 0, result.stdout + result.stderr
 
 

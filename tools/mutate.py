@@ -40,6 +40,7 @@ STAGES = {
     ),
     "conditionals": (
         RENDERED,
+        ("tests/render/test_gitlab_release.py",),
         ("tests/render/test_answers.py", "tests/render/test_git.py", "-m", "not slow"),
     ),
     "dockerfile": (RENDERED, ("tests/image",)),

@@ -9,7 +9,12 @@ from pipelines import run_job
 from servers import Osv
 from support import Bake, git
 
-pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine", "network")]
+# The services listen on the same port.
+pytestmark = [
+    pytest.mark.image,
+    pytest.mark.usefixtures("engine", "network"),
+    pytest.mark.xdist_group("test_workflows"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -70,13 +70,18 @@ class Runner:
         document = yaml.safe_load((self.clone / workflow).read_text("utf-8"))
         jobs: dict[str, Any] = document["jobs"]
         needs = {name: {job["needs"]} if "needs" in job else set() for name, job in jobs.items()}
-        return all(
-            self.run(jobs[name]["uses"].removeprefix("./"))
-            if "uses" in jobs[name]
-            else self.run_job(jobs[name], document.get("env", {}) | jobs[name].get("env", {}))
-            for name in TopologicalSorter(needs).static_order()
-            if name not in passed
-        )
+        succeeded = set(passed)
+        for name in TopologicalSorter(needs).static_order():
+            if name in succeeded or not needs[name] <= succeeded:
+                continue
+            job, environment = jobs[name], document.get("env", {})
+            if (
+                self.run(job["uses"].removeprefix("$/"))
+                if "uses" in job
+                else self.run_job(job, environment | job.get("env", {}))
+            ):
+                succeeded.add(name)
+        return succeeded == jobs.keys()
 
     def run_job(self, job: dict[str, Any], environment: dict[str, str]) -> bool:
         """Run the steps of a job, and return whether every one succeeds."""
@@ -142,7 +147,7 @@ class Runner:
 
     def ask(self, path: str) -> str:
         """Return what the registry answers."""
-        request = Request(f"http://{self.registry}/v2/{path}", headers={"Accept": KIND})  # noqa: S310
+        request = Request(f"http://{self.registry}/v2/{path}", headers={"Accept": KIND})
         return get(request)[1]
 
 

@@ -169,12 +169,25 @@ BROUGHT: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "asgi": {"src/falcon_service/serving/worker.py": ("(ASGIWorker)",)},
     "proprietary": {"README.md": ("All rights reserved",)},
-    "gitlab": {"README.md": ("`.gitlab-ci.yml`", "renovate-runner", "privileged")},
+    "gitlab": {
+        "README.md": (
+            "`.gitlab-ci.yml`",
+            "schedule one for every night",
+            "the\nimages of the pipeline",
+            "renovate-runner",
+            "GitLab builds the image",
+        )
+    },
     "signed": {"README.md": ("cosign verify registry.gitlab.com/",)},
     "unsigned": {"README.md": ("The image is not signed",)},
     "github": {
         ".pre-commit-config.yaml": ("zizmor",),
-        "README.md": ("`.github/workflows/ci.yaml`", "its app on the repository"),
+        "README.md": (
+            "`.github/workflows/ci.yaml`",
+            "every night in CI",
+            "the\nactions",
+            "its app",
+        ),
     },
     "github.com": {"README.md": ("gh attestation verify oci://ghcr.io/",)},
     "other": {"README.md": ("On another forge", "`__forge=gitlab`")},
@@ -348,12 +361,14 @@ def test_changes_nothing_inside_of_another_module(bake: BakeFunction, interface:
                 assert target.value.id not in names or text == "threading.excepthook", name
 
 
-def test_configuration_fits_its_schema(bake_of_choices: Bake) -> None:
+@pytest.mark.parametrize("url", REPOSITORIES)
+def test_configuration_fits_its_schema(bake: BakeFunction, url: str) -> None:
+    baked = bake(repository_url=url)
     for schema, pattern in SCHEMAS.items():
-        names = [str(path) for path in bake_of_choices.path.glob(pattern)]
+        names = [str(path) for path in baked.path.glob(pattern)]
         options = ("--builtin-schema", f"vendor.{schema}", *names)
         if names:
-            result = bake_of_choices.run(sys.executable, "-m", "check_jsonschema", *options)
+            result = baked.run(sys.executable, "-m", "check_jsonschema", *options)
             assert result.returncode == 0, result.stdout + result.stderr
 
 

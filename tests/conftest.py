@@ -35,8 +35,6 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the tests of a file in one worker if they share an image or an environment."""
     for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
         if any(map(item.get_closest_marker, ("cluster", "image", "slow"))):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 

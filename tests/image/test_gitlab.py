@@ -9,12 +9,7 @@ from pipelines import run_job
 from servers import Osv
 from support import Bake, git
 
-# The services listen on the same port.
-pytestmark = [
-    pytest.mark.image,
-    pytest.mark.usefixtures("engine", "network"),
-    pytest.mark.xdist_group("test_workflows"),
-]
+pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine", "network")]
 
 
 @pytest.fixture(scope="module")

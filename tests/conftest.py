@@ -4,14 +4,13 @@ import os
 import shlex
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from images import build, engine_answers
 from pytest_cookies.plugin import Cookies
-from servers import FileIndex, Osv, PrivateGit, PrivateIndex, Registry, serve_git
+from servers import FileIndex, Osv, PrivateGit, PrivateIndex, Registry, serve_git, serving
 from services import Service, add_probe
 from support import CHOICES, TEMPLATE, Bake
 
@@ -111,10 +110,8 @@ def engine() -> None:
 @pytest.fixture
 def registry() -> Iterator[Registry]:
     """Yield a registry, which has nothing."""
-    with Registry() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Registry()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -184,28 +181,22 @@ def git_config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def private_index() -> Iterator[PrivateIndex]:
     """Yield a package index that requires a password."""
-    with PrivateIndex() as index:
-        threading.Thread(target=index.serve_forever, daemon=True).start()
+    with serving(PrivateIndex()) as index:
         yield index
-        index.shutdown()
 
 
 @pytest.fixture
 def file_index() -> Iterator[FileIndex]:
     """Yield a package index that has nothing yet."""
-    with FileIndex() as index:
-        threading.Thread(target=index.serve_forever, daemon=True).start()
+    with serving(FileIndex()) as index:
         yield index
-        index.shutdown()
 
 
 @pytest.fixture
 def osv() -> Iterator[Osv]:
     """Yield a database of vulnerabilities that knows of none yet."""
-    with Osv() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(Osv()) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -213,7 +204,5 @@ def private_git(tmp_path: Path) -> Iterator[PrivateGit]:
     """Yield a server of repositories that requires a password."""
     root = tmp_path / "git"
     root.mkdir()
-    with PrivateGit(root) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(PrivateGit(root)) as server:
         yield server
-        server.shutdown()

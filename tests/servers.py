@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import tarfile
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -16,9 +17,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from support import free_port
+
+Server = TypeVar("Server", bound=http.server.HTTPServer)
 
 # Of an image for any number of platforms.
 KIND = "application/vnd.oci.image.index.v1+json"
@@ -284,6 +287,17 @@ class OsvHandler(Handler):
         package = question["package"]["name"]
         self.server.asked.add(package)
         self.answer(200, json.dumps(self.server.known.get(package, {})).encode())
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """Let a server answer while the context lasts."""
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
 
 
 @contextmanager

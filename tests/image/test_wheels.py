@@ -2,8 +2,6 @@
 
 import re
 import subprocess
-import threading
-from collections.abc import Iterator
 
 import pytest
 from conftest import BakeFunction
@@ -37,15 +35,12 @@ def tag(baked: Bake) -> str:
 
 
 @pytest.fixture
-def index(tag: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileIndex]:
+def index(tag: str, file_index: FileIndex, monkeypatch: pytest.MonkeyPatch) -> FileIndex:
     """Return an index of made-up files, which pip is configured for."""
     assert tag
-    with FileIndex() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("PIP_INDEX_URL", server.address)
-        monkeypatch.setenv("UV_NO_CACHE", "1")
-        yield server
-        server.shutdown()
+    monkeypatch.setenv("PIP_INDEX_URL", file_index.address)
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    return file_index
 
 
 def lock(baked: Bake, pins: dict[str, list[str]]) -> None:

@@ -21,6 +21,7 @@ from urllib.request import Request
 import pytest
 from conftest import BakeFunction
 from images import browse, docker
+from servers import serving
 from services import Running, Service, add_probe
 from support import free_port, get
 
@@ -426,12 +427,10 @@ class CollectorHandler(BaseHTTPRequestHandler):
 def collector() -> Iterator[Collector]:
     """Collect on the address that containers know as their gateway."""
     gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
-    with Collector((gateway, 0), CollectorHandler) as server:
+    with serving(Collector((gateway, 0), CollectorHandler)) as server:
         server.address = f"http://{gateway}:{server.server_port}"
         server.received = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
-        server.shutdown()
 
 
 def test_sends_traces_to_a_collector(
@@ -572,14 +571,12 @@ def test_pages_of_origins_that_are_set_may_read_answers(
 ) -> None:
     page = tmp_path / "index.html"
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
-        threading.Thread(target=pages.serve_forever, daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as pages:
         origins = [f"http://{host}:{pages.server_port}" for host in ("127.0.0.1", "localhost")]
         setting = f"https://a.example,{origins[0]}"
         with service.run(CORS_ALLOW_ORIGINS=setting, MAX_BODY_BYTES="100") as running:
             page.write_text(PAGE.replace("SERVICE", f"http://{running.host}:8000"))
             read, refused = [browse(tmp_path, f"{origin}/", "#read").text for origin in origins]
-        pages.shutdown()
     *known, missing = read.splitlines()
     assert known == ["hi Ada canary", "422 canary", "413 canary", "500 canary"]
     assert re.fullmatch("404 [0-9a-f]{32}", missing)

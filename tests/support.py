@@ -123,6 +123,18 @@ def commit(folder: Path, tag: str) -> None:
     git(folder, "tag", tag)
 
 
+def append(path: Path, text: str) -> None:
+    """Append a text to a file."""
+    path.write_text(path.read_text("utf-8") + text, "utf-8")
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replace a text in a file, which must have it once."""
+    text = path.read_text("utf-8")
+    assert text.count(old) == 1, f"{path} must have {old!r} once"
+    path.write_text(text.replace(old, new), "utf-8")
+
+
 def free_port() -> int:
     """Return a TCP port of the loopback interface on which nothing listens."""
     with socket.socket() as listener:

@@ -20,7 +20,7 @@ import yaml
 from conftest import BakeFunction
 from images import build, config, docker, running
 from servers import KIND, Osv
-from support import Bake, commit, free_port, get, git
+from support import Bake, commit, free_port, get, git, replace
 
 pytestmark = [pytest.mark.image, pytest.mark.usefixtures("engine", "network")]
 
@@ -74,17 +74,15 @@ class Runner:
         for name in TopologicalSorter(needs).static_order():
             if name in succeeded or not needs[name] <= succeeded:
                 continue
-            job, environment = jobs[name], document.get("env", {})
-            if (
-                self.run(job["uses"].removeprefix("$/"))
-                if "uses" in job
-                else self.run_job(job, environment | job.get("env", {}))
-            ):
+            if self.run_job(jobs[name], document.get("env", {})):
                 succeeded.add(name)
         return succeeded == jobs.keys()
 
     def run_job(self, job: dict[str, Any], environment: dict[str, str]) -> bool:
-        """Run the steps of a job, and return whether every one succeeds."""
+        """Run the workflow that a job calls, or its steps, and return whether all succeed."""
+        if "uses" in job:
+            return self.run(job["uses"].removeprefix("$/"))
+        environment = environment | job.get("env", {})
         stand_ins = {"PLATFORMS": PLATFORMS, "REGISTRY": self.registry}
         environment |= {name: stand_ins[name] for name in stand_ins.keys() & environment.keys()}
         self.variables = {
@@ -188,13 +186,6 @@ def runner(clone: Path, tools: str, osv: Osv, tmp_path: Path) -> Iterator[Runner
     git(clone, "checkout", "--quiet", ".")
     docker("compose", "--project-directory", str(clone), "down", "--volumes")
     docker("logout", runner.registry)
-
-
-def replace(file: Path, old: str, new: str) -> None:
-    """Replace a text in a file, which must be there."""
-    text = file.read_text("utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), "utf-8")
 
 
 def assert_stops(runner: Runner, step: str, *passed: str) -> None:

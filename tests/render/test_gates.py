@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import BakeFunction
 from servers import Osv
-from support import Bake
+from support import Bake, append, replace
 
 pytestmark = pytest.mark.slow
 
@@ -28,17 +28,10 @@ def baked(installed: Bake) -> Iterator[Bake]:
     installed.run("git", "checkout", "--quiet", ".")
 
 
-def append(baked: Bake, name: str, text: str) -> None:
-    """Append a text to a file."""
-    with (baked.path / name).open("a", encoding="utf-8") as file:
-        file.write(text)
-
-
 def acknowledge(baked: Bake, note: str) -> None:
     """Acknowledge a vulnerability, with a note after its name."""
-    file = baked.path / ".grype.yaml"
     entry = f"ignore:\n  - vulnerability: {ALIAS}{note}\n"
-    file.write_text(file.read_text("utf-8").replace("ignore: []\n", entry), "utf-8")
+    replace(baked.path / ".grype.yaml", "ignore: []\n", entry)
 
 
 def audit(baked: Bake, osv: Osv) -> tuple[bool, str]:
@@ -98,8 +91,7 @@ def test_another_vulnerability_than_the_acknowledged(baked: Bake, osv: Osv) -> N
 def test_dependency_from_a_url_is_left_out(baked: Bake, osv: Osv) -> None:
     hashed = f"    --hash=sha256:{'0' * 64}"
     append(
-        baked,
-        "requirements-dev.txt",
+        baked.path / "requirements-dev.txt",
         f"thing @ https://example.com/thing.zip \\\n{hashed} \\\n{hashed}\nlast==1 \\\n{hashed}\n",
     )
     # it need not be installed
@@ -118,9 +110,7 @@ def test_what_cannot_be_asked_is_no_success(baked: Bake, osv: Osv) -> None:
 
 def release(folder: Path, version: str, changes: str) -> None:
     """Write a version and the changes into the files that name them."""
-    project = folder / "pyproject.toml"
-    text = project.read_text("utf-8").replace('version = "0.1.0"', f'version = "{version}"')
-    project.write_text(text, "utf-8")
+    replace(folder / "pyproject.toml", 'version = "0.1.0"', f'version = "{version}"')
     (folder / "CHANGELOG.md").write_text(changes, "utf-8")
 
 

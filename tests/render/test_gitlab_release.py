@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import BakeFunction
 from pipelines import jobs, run_job
-from support import Bake
+from support import Bake, append
 
 # Records its arguments, the password that is piped to it, and the image that it is to push.
 RECORDER = r"""#!/bin/sh
@@ -47,8 +47,7 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def set_release(baked: Bake) -> None:
     """Write the version of pyproject.toml, and one before it, into the changelog."""
     sections = "\n## [0.1.0] - 2026-01-02\n\n- New.\n\n## [0.0.9] - 2026-01-01\n\n- Old.\n"
-    changelog = baked.path / "CHANGELOG.md"
-    changelog.write_text(changelog.read_text("utf-8") + sections, "utf-8")
+    append(baked.path / "CHANGELOG.md", sections)
 
 
 @pytest.mark.parametrize("url", [SIGNED, UNSIGNED])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
+from support import replace
 
 from template_extensions import MAX_SLUG_LENGTH
 
@@ -23,7 +24,7 @@ def test_make_openapi_changes_nothing_until_the_interface_does(
     baked.make("openapi", *tools)
     assert baked.run("git", "status", "--porcelain").stdout == ""
     greetings = baked.path / "src" / baked.answers["__package_name"] / "greetings.py"
-    greetings.write_text(greetings.read_text().replace("max_length=100", "max_length=99"))
+    replace(greetings, "max_length=100", "max_length=99")
     result = baked.run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "openapi")
     assert "run make openapi" in result.stdout
     assert "1 failed" in result.stdout

@@ -8,19 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import CRUFT, PROMPTS, TEMPLATE, Bake, commit, copy_template, git
+from support import CRUFT, PROMPTS, TEMPLATE, Bake, append, commit, copy_template, git, replace
 
 PROJECT = "{{cookiecutter.project_slug}}"
-
-
-def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text("utf-8") + text, "utf-8")
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text("utf-8")
-    assert text.count(old) == 1, f"{path} must have {old!r} once"
-    path.write_text(text.replace(old, new), "utf-8")
 
 
 pytestmark = pytest.mark.slow

@@ -50,7 +50,7 @@ def test_listens_where_it_is_told_alone(service: Service) -> None:
 
 def test_clients_that_do_not_read_are_dropped(service: Service) -> None:
     """There are as many of them as the service has threads; a stop waits for none."""
-    with service.run(WEB_CONCURRENCY="2") as running, ExitStack() as stack:
+    with service.run(WEB_CONCURRENCY="1", THREADS="4") as running, ExitStack() as stack:
         for _ in range(4):
             connection = stack.enter_context(socket.socket())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

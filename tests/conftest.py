@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from images import build, engine_answers
+from pages import Recipe
 from pytest_cookies.plugin import Cookies
 from servers import FileIndex, Osv, PrivateGit, PrivateIndex, Registry, serve_git, serving
 from services import Service, add_probe
@@ -166,6 +167,15 @@ def service(
     add_probe(baked)
     baked.make("docker")
     return Service(baked, f"{slug}:latest")
+
+
+@pytest.fixture(scope="module", params=CHOICES["interface"])
+def recipe(
+    request: pytest.FixtureRequest, bake_session: BakeFunction, engine: None, network: None
+) -> Recipe:
+    """Return a service of either interface, after the page that the test's module is called for."""
+    name = request.module.__name__.removeprefix("test_").replace("_", "-")
+    return Recipe.made(name, bake_session(interface=request.param))
 
 
 @pytest.fixture(scope="session")

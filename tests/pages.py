@@ -18,7 +18,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from measures import root_file_system
 from services import Service
-from support import TEMPLATE, Bake, commit, git, replace
+from support import TEMPLATE, Bake, git, replace
 
 RECIPES = TEMPLATE / "docs" / "recipes"
 
@@ -64,10 +64,9 @@ def follow(page: str, baked: Bake, **environment: str) -> int:
 
     Args:
         page: The text.
-        baked: The service.
+        baked: The service, which is committed.
         environment: Variables for its commands.
     """
-    commit(baked.path, "v0.1.0")
     for step in steps(page, baked.answers["interface"]):
         path = baked.path / step.file
         if step.language == "shell":

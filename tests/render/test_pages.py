@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from pages import RECIPES, change, follow, steps
-from support import TEMPLATE, Bake
+from support import TEMPLATE, Bake, commit
 
 PAGE = """
 Add to `a.txt`, not to `b.txt` but to `c/new.py`:
@@ -38,6 +38,7 @@ $ false
 
 def test_a_page_is_followed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\ntwo\nthree\nfour\n")
+    commit(tmp_path, "v1")
     assert [step.file for step in steps(PAGE, "wsgi")] == ["a.txt", "a.txt"]
     assert follow(PAGE, Bake(tmp_path, {"interface": "asgi"})) == 3
     assert (tmp_path / "a.txt").read_text() == "one\n2\nthree\nfour\nfive\n"

@@ -8,10 +8,11 @@ A block of code is a step. What it does depends on the first word after its fenc
 - `console` shows what can be tried then, and is no step.
 - Any other language is the whole of a new file, which the text before it names last.
 
-A second word, `wsgi` or `asgi`, makes it a step for that interface alone.
+A second word, `wsgi` or `asgi`, `alpine` or `debian`, makes it a step for services of that kind alone.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,10 @@ class Step:
     text: str
 
 
-def steps(page: str, interface: str) -> list[Step]:
-    """Return the steps of a page's text, in their order, for an interface."""
+def steps(page: str, answers: Mapping[str, str]) -> list[Step]:
+    """Return the steps of a page's text, in their order, for a service with these answers."""
+    is_alpine = "alpine" in answers["base_image"]
+    kinds = {"", answers["interface"], "alpine" if is_alpine else "debian"}
     found, name = [], ""
     for token in MarkdownIt("commonmark").parse(page):
         if token.type == "inline":
@@ -44,7 +47,7 @@ def steps(page: str, interface: str) -> list[Step]:
             name = names[-1] if names else ""
         elif token.type == "fence":
             language, _, only = token.info.partition(" ")
-            if language != "console" and only in {"", interface}:
+            if language != "console" and only in kinds:
                 found.append(Step(language, name, token.content))
     return found
 
@@ -67,7 +70,7 @@ def follow(page: str, baked: Bake, **environment: str) -> int:
         baked: The service, which is committed.
         environment: Variables for its commands.
     """
-    for step in steps(page, baked.answers["interface"]):
+    for step in steps(page, baked.answers):
         path = baked.path / step.file
         if step.language == "shell":
             result = baked.run("bash", "-euo", "pipefail", "-c", step.text, **environment)

@@ -423,17 +423,6 @@ def test_compose_deploys_from_a_registry(plain: Bake, registry: Registry, tmp_pa
         docker("image", "rm", variables["IMAGE"])
 
 
-def test_a_package_for_run_time_reaches_both_images(bake: BakeFunction) -> None:
-    baked = bake(project_slug="packaged")
-    dockerfile = baked.path / "Dockerfile"
-    dockerfile.write_text(
-        dockerfile.read_text().replace(" python3 '!pyc'", " python3 sqlite '!pyc'")
-    )
-    for goal, image in (("docker", "packaged:latest"), ("minimal", "packaged:latest-minimal")):
-        baked.make(goal)
-        assert docker("run", "--rm", image, "sqlite3", ":memory:", "select 1") == "1"
-
-
 DEPENDENCIES = {
     "python:3.14-alpine": ARTICLE_DEPENDENCY,
     "python:3.14-slim": ARTICLE_DEPENDENCY.replace("git+https://", "git+ssh://git@"),

@@ -6,6 +6,7 @@ import pytest
 from pages import RECIPES, change, follow, steps
 from support import TEMPLATE, Bake, commit
 
+ANSWERS = {"interface": "wsgi", "base_image": "alpine:latest"}
 PAGE = """
 Add to `a.txt`, not to `b.txt` but to `c/new.py`:
 
@@ -39,8 +40,8 @@ $ false
 def test_a_page_is_followed(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\ntwo\nthree\nfour\n")
     commit(tmp_path, "v1")
-    assert [step.file for step in steps(PAGE, "wsgi")] == ["a.txt", "a.txt"]
-    assert follow(PAGE, Bake(tmp_path, {"interface": "asgi"})) == 3
+    assert [step.file for step in steps(PAGE, ANSWERS)] == ["a.txt", "a.txt"]
+    assert follow(PAGE, Bake(tmp_path, ANSWERS | {"interface": "asgi"})) == 3
     assert (tmp_path / "a.txt").read_text() == "one\n2\nthree\nfour\nfive\n"
     assert (tmp_path / "c/new.py").read_text() == "print(1)\n"
 
@@ -55,7 +56,7 @@ def test_a_page_is_followed(tmp_path: Path) -> None:
 def test_a_step_that_fails_ends_it(tmp_path: Path, page: str, message: str) -> None:
     (tmp_path / "a.txt").write_text("one\n")
     with pytest.raises(AssertionError, match=message):
-        follow(page, Bake(tmp_path, {"interface": "wsgi"}))
+        follow(page, Bake(tmp_path, ANSWERS))
 
 
 @pytest.mark.parametrize("diff", [" three\n", " two\n+2\n...\n-five\n", "two\n", " one\n+1\n"])

@@ -7,10 +7,12 @@ import io
 import json
 import os
 import re
+import ssl
 import subprocess
 import tarfile
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import trustme
 from support import free_port
 
 Server = TypeVar("Server", bound=http.server.HTTPServer)
@@ -157,6 +160,70 @@ class PrivateGitHandler(Handler):
             self.answer(200, file.read_bytes())
         else:
             self.answer(404, b"")
+
+
+class InterceptingProxy(http.server.ThreadingHTTPServer):
+    """A proxy that knows some addresses alone, and reads what is sent over TLS.
+
+    Its `authority` is written to a file, for its clients to trust. It records in `asked` the names
+    of the hosts that it was asked for.
+    """
+
+    def __init__(self, authority: Path, addresses: dict[str, str]) -> None:
+        """Listen on a free port; `addresses` are those of https servers, and where they are."""
+        super().__init__(("127.0.0.1", 0), InterceptingProxyHandler)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.addresses = addresses
+        self.asked: set[str] = set()
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        issuer = trustme.CA()
+        issuer.cert_pem.write_to_path(authority)
+        names = {urllib.parse.urlsplit(address).hostname or "" for address in addresses}
+        issuer.issue_cert(*names).configure_cert(self.context)
+
+
+class InterceptingProxyHandler(Handler):
+    """Answers for InterceptingProxy."""
+
+    server: InterceptingProxy
+    host = ""
+
+    def do_CONNECT(self) -> None:
+        """Answer as the host that is asked for would, in the same connection."""
+        self.host = self.path.rpartition(":")[0]
+        self.server.asked.add(self.host)
+        self.send_response(200)
+        self.end_headers()
+        try:
+            self.connection = self.server.context.wrap_socket(self.connection, server_side=True)
+        except OSError:
+            return  # a client that does not trust it
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", 0)
+        self.handle_one_request()
+
+    def do_GET(self) -> None:
+        """Answer what is at the address that stands behind."""
+        url = f"https://{self.host}{self.path}"
+        known = [it for it in self.server.addresses if url.startswith(it)]
+        if not known:
+            self.answer(403, url.encode())
+            return
+        request = urllib.request.Request(  # noqa: S310
+            self.server.addresses[known[0]] + url.removeprefix(known[0]), method=self.command
+        )
+        for name in ("Accept", "Authorization"):
+            if value := self.headers[name]:
+                request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request) as response:  # noqa: S310
+                status, headers, data = response.status, response.headers, response.read()
+        except urllib.error.HTTPError as error:
+            status, headers, data = error.code, error.headers, error.read()
+        kept = ("Content-Type", "Cache-Control", "WWW-Authenticate")
+        self.answer(status, data, *((name, headers[name]) for name in kept if headers[name]))
+
+    do_HEAD = do_GET  # noqa: N815
 
 
 class FileIndex(http.server.ThreadingHTTPServer):

@@ -187,6 +187,9 @@ def test_manifests_fit_the_service(recipe: Recipe) -> None:
     assert {"cron.yaml", "worker.yaml"} < set(load("kustomization")["resources"])
     service = load("deployment")["spec"]["template"]
     pods = (second["spec"]["template"], cron["spec"]["jobTemplate"]["spec"]["template"])
+    # one at a time
+    assert second["spec"]["strategy"] == {"type": "Recreate"}
+    assert cron["spec"]["concurrencyPolicy"] == "Forbid"
     # nothing that selects the service's pods selects theirs
     labels = [str(pod["metadata"]["labels"]) for pod in (service, *pods)]
     assert len(set(labels)) == 3

@@ -8,7 +8,7 @@ A block of code is a step. What it does depends on the first word after its fenc
 - `console` shows what can be tried then, and is no step.
 - Any other language is the whole of a new file, which the text before it names last.
 
-A second word, `wsgi` or `asgi`, `alpine` or `debian`, makes it a step for services of that kind alone.
+A second word, `wsgi` or `asgi`, `alpine` or `debian`, makes it a step for such services alone.
 """
 
 import re

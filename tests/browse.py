@@ -1,8 +1,8 @@
 """Open a page in Chromium, do what the arguments say, and print the text of the last element.
 
 Arguments: the URL, and then steps, each of which waits for an element, by a CSS selector: SELECTOR
-clicks it, SELECTOR=TEXT types into it, and the last one is only read. The console's lines are
-printed first; /out/page.png shows the page at the end.
+clicks it, SELECTOR=TEXT types into it or chooses a file, and the last one is only read. The
+console's lines are printed first; /out/page.png shows the page at the end.
 """
 
 import json
@@ -26,6 +26,9 @@ with webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
     for step in steps:
         selector, _, text = step.partition("=")
         element = wait.until(visibility_of_element_located((By.CSS_SELECTOR, selector)))
+        if element.get_attribute("type") == "file":
+            element.send_keys(text)
+            continue
         element.click()
         if text:
             element.send_keys(Keys.CONTROL, "a")

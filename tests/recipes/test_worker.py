@@ -34,7 +34,11 @@ def worker(recipe: Recipe, data: Path, *arguments: str, port: str = "8000") -> I
 
 def status(running: Running) -> int:
     """Return the status with which it ends."""
-    return int(docker("wait", running.id))
+    deadline = time.monotonic() + 60
+    while running.inspect("{{.State.Running}}") == "true":
+        assert time.monotonic() < deadline, running.logs()
+        time.sleep(0.1)
+    return int(running.inspect("{{.State.ExitCode}}"))
 
 
 def files(folder: Path) -> list[str]:

@@ -121,5 +121,3 @@ class Recipe(Service):
         is_near = abs(float(row[1]) - self.added_mb) < 0.3
         assert is_near, measured
         assert lines == self.added_lines, measured
-
-

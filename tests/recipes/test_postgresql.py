@@ -95,8 +95,10 @@ def locked(recipe: Recipe) -> Iterator[None]:
     while sql(recipe, f"SELECT count(*) {holders}") == "0":
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    yield
-    assert sql(recipe, f"SELECT pg_terminate_backend(pid) {holders}") == "t"
+    try:
+        yield
+    finally:
+        sql(recipe, f"SELECT pg_terminate_backend(pid) {holders}")
 
 
 def until_ready(running: Running) -> None:
@@ -192,11 +194,10 @@ def test_network_drops_what_is_sent(recipe: Recipe, running: Running) -> None:
 
 
 def test_more_requests_than_connections(recipe: Recipe, running: Running) -> None:
-    """Some wait for the table, the others for a connection on ASGI, or a thread on WSGI."""
-    with locked(recipe), ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: assert_asks_to_come_again(running), range(20)))
-    reasons = {line["reason"] for line in running.lines(logger=f"{recipe.package}.database")}
-    assert "canceling statement due to statement timeout" in reasons
+    """They wait for the table, or for a connection on ASGI, and for a thread on WSGI."""
+    number = 40 if recipe.is_asgi else 8
+    with locked(recipe), ThreadPoolExecutor(number) as pool:
+        list(pool.map(lambda _: assert_asks_to_come_again(running), range(number)))
     until_ready(running)
     assert running.ask("/guests")[0].status == 200
 

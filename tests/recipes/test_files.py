@@ -17,6 +17,7 @@ from support import free_port
 
 pytestmark = pytest.mark.image
 
+ASGI = pytest.mark.parametrize("recipe", ["asgi"], indirect=True)
 LIMIT = 32 << 20
 # More than the kernel holds for a service that reads nothing.
 PART = b"x" * (24 << 20)
@@ -225,10 +226,9 @@ def test_the_page_puts_a_file(recipe: Recipe, tmp_path: Path) -> None:
         assert "60 letters and digits" in refused.text
 
 
+@ASGI
 @pytest.mark.usefixtures("browser")
 def test_the_page_shows_what_others_put(recipe: Recipe, tmp_path: Path) -> None:
-    if not recipe.is_asgi:
-        pytest.skip("WSGI has no events")
     with recipe.run(probe=False) as running, ThreadPoolExecutor() as pool:
         url = f"http://{running.host}:{running.port}/static/index.html"
         seen = pool.submit(browse, tmp_path, url, "li")
@@ -241,20 +241,22 @@ def test_the_page_shows_what_others_put(recipe: Recipe, tmp_path: Path) -> None:
         assert seen.result().console == []
 
 
+@ASGI
 def test_events_end_with_the_service(recipe: Recipe) -> None:
-    if not recipe.is_asgi:
-        pytest.skip("WSGI has no events")
-    with recipe.run(probe=False) as running, ThreadPoolExecutor() as pool:
-        request = b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n"
-        received = pool.submit(running.send, request)
-        # its first event is on its way
-        sleep(1)
+    with recipe.run(probe=False) as running, running.connect() as connection:
+        connection.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        while b"data: []\n\n" not in received:
+            data = connection.recv(4096)
+            assert data, received
+            received += data
         status, seconds = running.stop()
         assert status == 0
         assert seconds < 15
-        assert b"text/event-stream" in received.result()
-        assert b"data: []\n\n" in received.result()
-        assert received.result().endswith(b"0\r\n\r\n")
+        assert b"text/event-stream" in received
+        while data := connection.recv(4096):
+            received += data
+        assert received.endswith(b"0\r\n\r\n")
 
 
 def test_compose_keeps_files_in_its_volume(recipe: Recipe) -> None:

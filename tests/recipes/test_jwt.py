@@ -292,9 +292,8 @@ def test_lets_pages_of_other_origins_ask(running: Running) -> None:
     assert response.headers["Access-Control-Allow-Headers"] == "authorization"
 
 
+@pytest.mark.parametrize("recipe", ["asgi"], indirect=True)
 def test_asks_websockets_for_a_token(situation: Situation, running: Running) -> None:
-    if not situation.recipe.is_asgi:
-        pytest.skip("WSGI has no WebSockets")
     for token, status in (("RS256", 101), ("expired", 403)):
         response, _ = running.ask(
             "/who",

@@ -1,7 +1,9 @@
 """A probe tells the truth, whatever the service is busy with and wherever it listens."""
 
 import json
+import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -93,4 +95,16 @@ def test_is_healthy_with_tls(service: Service, tools: str, tmp_path: Path) -> No
         ):
             secure.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
             assert secure.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert not running.lines(level="error")
+
+
+def test_a_scraper_that_goes_away_is_no_error(service: Service) -> None:
+    with service.run(WEB_CONCURRENCY="1") as running:
+        for _ in range(5):
+            with socket.create_connection((running.host, 9090)) as connection:
+                connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+                # its end is a reset
+                linger = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        running.wait_for(level="warning", logger=f"{service.package}.serving.metrics")
         assert not running.lines(level="error")

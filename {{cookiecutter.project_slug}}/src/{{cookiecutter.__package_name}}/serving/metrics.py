@@ -153,8 +153,11 @@ class _Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listener
 
-    def handle_error(self, _request: object, client_address: tuple[str, int]) -> None:
-        logger.exception("a scrape from %s failed", client_address[0])
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        if isinstance(error := sys.exception(), ConnectionError):
+            logger.warning("a scraper went away: %s", error)
+        else:
+            logger.exception("a scrape failed")
 
 
 def on_starting(settings: ServerSettings, _arbiter: Arbiter) -> None:

@@ -30,6 +30,12 @@ Server = TypeVar("Server", bound=http.server.HTTPServer)
 KIND = "application/vnd.oci.image.index.v1+json"
 
 
+def opener() -> urllib.request.OpenerDirector:
+    """Return what opens URLs by the proxies and certificates that are set now."""
+    context = ssl.create_default_context()
+    return urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+
+
 class PrivateIndex(http.server.ThreadingHTTPServer):
     """A package index that requires a password, and serves what this machine's index has.
 
@@ -45,6 +51,7 @@ class PrivateIndex(http.server.ThreadingHTTPServer):
         self.host = f"127.0.0.1:{self.server_port}"
         self.address = f"http://{self.host}/simple/"
         self.upstream = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple/").rstrip("/")
+        self.opener = opener()
         self.files: dict[str, str] = {}
         self.served: list[str] = []
 
@@ -106,7 +113,7 @@ class PrivateIndexHandler(Handler):
     def fetch(self, url: str) -> bytes:
         """Return what this machine's index answers."""
         request = urllib.request.Request(url, headers={"Accept": "text/html, */*"})  # noqa: S310
-        with urllib.request.urlopen(request) as response:  # noqa: S310
+        with self.server.opener.open(request) as response:
             data: bytes = response.read()
             return data
 
@@ -174,6 +181,7 @@ class InterceptingProxy(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), InterceptingProxyHandler)
         self.address = f"http://127.0.0.1:{self.server_port}"
         self.addresses = addresses
+        self.opener = opener()
         self.asked: set[str] = set()
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         issuer = trustme.CA()
@@ -216,7 +224,7 @@ class InterceptingProxyHandler(Handler):
             if value := self.headers[name]:
                 request.add_header(name, value)
         try:
-            with urllib.request.urlopen(request) as response:  # noqa: S310
+            with self.server.opener.open(request) as response:
                 status, headers, data = response.status, response.headers, response.read()
         except urllib.error.HTTPError as error:
             status, headers, data = error.code, error.headers, error.read()

@@ -1,6 +1,7 @@
 """A build gets everything from a network of its own, through a proxy that reads TLS."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -37,27 +38,33 @@ def test_a_build_asks_its_own_network_alone(
         f"machine git.acme.example login {private_git.user} password {private_git.password}\n"
     )
     authority = tmp_path / "authority.pem"
+    page = (RECIPES / "private-network.md").read_text("utf-8")
     # what may lead to a network that this machine is in
     for name in [*os.environ]:
-        if name.startswith(("PIP_", "UV_")) or name.endswith("_CA_BUNDLE"):
+        if re.match("PIP_|UV_|SSL_|(HTTPS?|NO)_PROXY|.*_CA_BUNDLE", name, re.IGNORECASE):
             monkeypatch.delenv(name)
     base = "--set=*.contexts.registry.acme.example/alpine=docker-image://alpine:latest"
     with serving(InterceptingProxy(authority, addresses)) as proxy:
+        for here, there in {
+            "$(HOME)/.netrc": str(netrc),
+            "/etc/ssl/certs/ca-certificates.crt": str(authority),
+            "http://proxy.acme.example:3128": proxy.address,
+            # only the proxy knows where these servers are
+            "localhost,127.0.0.1,.acme.example": "localhost,127.0.0.1",
+        }.items():
+            assert page.count(here) == 1
+            page = page.replace(here, there)
         lines = follow(
-            (RECIPES / "private-network.md").read_text("utf-8"),
+            page,
             baked,
-            DOCKER_BUILD_FLAGS=f"{os.environ['DOCKER_BUILD_FLAGS']} {base}",
-            # as the system's bundle of people whose network this is
-            SSL_CERT_FILE=str(authority),
+            DOCKER_BUILD_FLAGS=f"{os.environ['DOCKER_BUILD_FLAGS']} --no-cache {base}",
+            # git on this machine knows its own bundle alone
             GIT_SSL_CAINFO=str(authority),
-            NETRC=str(netrc),
-            HTTPS_PROXY=proxy.address,
-            # only the proxy knows where their servers are
-            NO_PROXY="localhost,127.0.0.1",
         )
     assert {f"{name}.acme.example" for name in ("alpine", "git", "pypi")} <= proxy.asked
     assert "acme.example" not in baked.read("requirements.txt")
     assert_nothing_leaks(save(IMAGE, tmp_path), IMAGE)
+    assert f"newName: {IMAGE.partition(':')[0]}\n" in baked.read("deploy/kustomization.yaml")
     with running(IMAGE) as container:
         container.wait_until("healthy")
         assert container.ask("/") == "200 hi"

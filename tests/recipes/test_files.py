@@ -17,6 +17,7 @@ from support import free_port
 
 pytestmark = pytest.mark.image
 
+# Such tests are the last: one between the others has all services made once more.
 ASGI = pytest.mark.parametrize("recipe", ["asgi"], indirect=True)
 LIMIT = 32 << 20
 # More than the kernel holds for a service that reads nothing.
@@ -226,6 +227,22 @@ def test_the_page_puts_a_file(recipe: Recipe, tmp_path: Path) -> None:
         assert "60 letters and digits" in refused.text
 
 
+def test_compose_keeps_files_in_its_volume(recipe: Recipe) -> None:
+    ports = {"PORT": str(free_port()), "METRICS_PORT": str(free_port())}
+    try:
+        # longer than a body of other resources
+        for method, body, status in (("PUT", b"x" * (2 << 20), 201), ("GET", b"", 200)):
+            recipe.compose("up", "--wait", "--force-recreate", **ports)
+            container = recipe.compose("ps", "--quiet", **ports).strip()
+            running = Running(container, "127.0.0.1", int(ports["PORT"]))
+            assert docker("exec", container, "id", "-u") == "65532"
+            response, received = running.ask("/files/a", method, body=body)
+            assert response.status == status, received
+        assert len(received) == 2 << 20
+    finally:
+        recipe.compose("down", "--volumes", **ports)
+
+
 @ASGI
 @pytest.mark.usefixtures("browser")
 def test_the_page_shows_what_others_put(recipe: Recipe, tmp_path: Path) -> None:
@@ -257,19 +274,3 @@ def test_events_end_with_the_service(recipe: Recipe) -> None:
         while data := connection.recv(4096):
             received += data
         assert received.endswith(b"0\r\n\r\n")
-
-
-def test_compose_keeps_files_in_its_volume(recipe: Recipe) -> None:
-    ports = {"PORT": str(free_port()), "METRICS_PORT": str(free_port())}
-    try:
-        # longer than a body of other resources
-        for method, body, status in (("PUT", b"x" * (2 << 20), 201), ("GET", b"", 200)):
-            recipe.compose("up", "--wait", "--force-recreate", **ports)
-            container = recipe.compose("ps", "--quiet", **ports).strip()
-            running = Running(container, "127.0.0.1", int(ports["PORT"]))
-            assert docker("exec", container, "id", "-u") == "65532"
-            response, received = running.ask("/files/a", method, body=body)
-            assert response.status == status, received
-        assert len(received) == 2 << 20
-    finally:
-        recipe.compose("down", "--volumes", **ports)

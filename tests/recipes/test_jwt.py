@@ -292,20 +292,6 @@ def test_lets_pages_of_other_origins_ask(running: Running) -> None:
     assert response.headers["Access-Control-Allow-Headers"] == "authorization"
 
 
-@pytest.mark.parametrize("recipe", ["asgi"], indirect=True)
-def test_asks_websockets_for_a_token(situation: Situation, running: Running) -> None:
-    for token, status in (("RS256", 101), ("expired", 403)):
-        response, _ = running.ask(
-            "/who",
-            Upgrade="websocket",
-            Connection="Upgrade",
-            Sec_WebSocket_Version="13",
-            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
-            Authorization=f"Bearer {situation.tokens[token]}",
-        )
-        assert response.status == status
-
-
 def test_logs_nothing_of_a_token(situation: Situation, running: Running) -> None:
     for token in situation.tokens:
         situation.ask(running, token)
@@ -409,3 +395,18 @@ def test_does_not_start_with_an_address_that_is_none(recipe: Recipe) -> None:
     status, printed = recipe.fail(JWKS_URL="issuer.example/jwks")
     assert status != 0
     assert "JWKS_URL is 'issuer.example/jwks': it must be" in printed
+
+
+# The last: a test of one interface between the others has all services made once more.
+@pytest.mark.parametrize("recipe", ["asgi"], indirect=True)
+def test_asks_websockets_for_a_token(situation: Situation, running: Running) -> None:
+    for token, status in (("RS256", 101), ("expired", 403)):
+        response, _ = running.ask(
+            "/who",
+            Upgrade="websocket",
+            Connection="Upgrade",
+            Sec_WebSocket_Version="13",
+            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+            Authorization=f"Bearer {situation.tokens[token]}",
+        )
+        assert response.status == status

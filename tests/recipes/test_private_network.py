@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BakeFunction
-from images import assert_nothing_leaks, docker, running, save
+from images import assert_nothing_leaks, docker, planned, running, save
 from pages import RECIPES, follow
 from servers import InterceptingProxy, PrivateGit, PrivateIndex, serving
 
@@ -62,6 +62,8 @@ def test_a_build_asks_its_own_network_alone(
             GIT_SSL_CAINFO=str(authority),
         )
     assert {f"{name}.acme.example" for name in ("alpine", "git", "pypi")} <= proxy.asked
+    plan = planned(baked, "docker", "default")
+    assert plan["args"]["NO_PROXY"] == "localhost,127.0.0.1"
     assert "acme.example" not in baked.read("requirements.txt")
     assert_nothing_leaks(save(IMAGE, tmp_path), IMAGE)
     assert f"newName: {IMAGE.partition(':')[0]}\n" in baked.read("deploy/kustomization.yaml")

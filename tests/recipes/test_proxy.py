@@ -87,6 +87,7 @@ POST = (
     b"POST /greetings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     b"Content-Length: 9000\r\n\r\n{"
 )
+# Such tests are the last: one between the others has all services made once more.
 ASGI = pytest.mark.parametrize("recipe", ["asgi"], indirect=True)
 
 
@@ -265,26 +266,6 @@ def test_bodies_have_one_limit(front: Front) -> None:
     assert '"long"' not in front.compose("logs", "--no-log-prefix")
 
 
-@ASGI
-def test_events_and_messages_arrive_as_they_are_sent(front: Front) -> None:
-    request = b"GET /told%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
-    with front.connect() as connection:
-        connection.sendall(request % (b"/events", b""))
-        received = b""
-        while b"data: tick" not in received:
-            received += connection.recv(4096)
-    with front.connect() as connection:
-        upgrade = b"Upgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        connection.sendall(request % (b"", upgrade + key) + b"\x81\x82\0\0\0\0hi")
-        received = b""
-        while b"\x81\x02hi" not in received:
-            part = connection.recv(4096)
-            assert part, received
-            received += part
-        assert received.startswith(b"HTTP/1.1 101 ")
-
-
 def test_no_request_is_lost_while_it_is_replaced(front: Front) -> None:
     results: Counter[object] = Counter()
     stopped = threading.Event()
@@ -407,3 +388,23 @@ def test_nginx_on_the_host(recipe: Recipe, nginx: None, tmp_path: Path) -> None:
             assert told["client"] == "127.0.0.1"
     finally:
         front.compose("down", "--volumes", "--timeout=0", **alone)
+
+
+@ASGI
+def test_events_and_messages_arrive_as_they_are_sent(front: Front) -> None:
+    request = b"GET /told%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    with front.connect() as connection:
+        connection.sendall(request % (b"/events", b""))
+        received = b""
+        while b"data: tick" not in received:
+            received += connection.recv(4096)
+    with front.connect() as connection:
+        upgrade = b"Upgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        key = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        connection.sendall(request % (b"", upgrade + key) + b"\x81\x82\0\0\0\0hi")
+        received = b""
+        while b"\x81\x02hi" not in received:
+            part = connection.recv(4096)
+            assert part, received
+            received += part
+        assert received.startswith(b"HTTP/1.1 101 ")

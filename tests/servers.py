@@ -173,7 +173,7 @@ class InterceptingProxy(http.server.ThreadingHTTPServer):
     """A proxy that knows some addresses alone, and reads what is sent over TLS.
 
     Its `authority` is written to a file, for its clients to trust. It records in `asked` the names
-    of the hosts that it was asked for.
+    of the hosts that it was asked for, and in `refused` what it does not know of them.
     """
 
     def __init__(self, authority: Path, addresses: dict[str, str]) -> None:
@@ -183,6 +183,7 @@ class InterceptingProxy(http.server.ThreadingHTTPServer):
         self.addresses = addresses
         self.opener = opener()
         self.asked: set[str] = set()
+        self.refused: set[str] = set()
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         issuer = trustme.CA()
         issuer.cert_pem.write_to_path(authority)
@@ -215,7 +216,8 @@ class InterceptingProxyHandler(Handler):
         url = f"https://{self.host}{self.path}"
         known = [it for it in self.server.addresses if url.startswith(it)]
         if not known:
-            self.answer(403, url.encode())
+            self.server.refused.add(url)
+            self.answer(403, b"")
             return
         request = urllib.request.Request(  # noqa: S310
             self.server.addresses[known[0]] + url.removeprefix(known[0]), method=self.command

@@ -62,6 +62,7 @@ def test_a_build_asks_its_own_network_alone(
             GIT_SSL_CAINFO=str(authority),
         )
     assert {f"{name}.acme.example" for name in ("alpine", "git", "pypi")} <= proxy.asked
+    assert not proxy.refused
     plan = planned(baked, "docker", "default")
     assert plan["args"]["NO_PROXY"] == "localhost,127.0.0.1"
     assert "acme.example" not in baked.read("requirements.txt")

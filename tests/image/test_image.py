@@ -379,6 +379,9 @@ def test_compose_runs_it_hardened(plain: Bake) -> None:
         status, text = get(f"http://127.0.0.1:{metrics}/metrics")
         assert (status, "http_server_request_duration_seconds" in text) == (200, True)
         host = json.loads(container.inspect("{{json .HostConfig}}"))
+        environment = json.loads(container.inspect("{{json .Config.Env}}"))
+    of_image = {it for it in config("plain:latest")["Env"] if not it.startswith("PORT=")}
+    assert of_image <= set(environment)
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
     assert host["SecurityOpt"] == ["no-new-privileges:true"]
@@ -390,8 +393,9 @@ def test_compose_runs_it_hardened(plain: Bake) -> None:
 def test_compose_passes_on_what_the_readme_lists(bake: BakeFunction, interface: str) -> None:
     baked = bake(interface=interface)
     table = baked.read("README.md").partition("## Configure")[2].partition("\n\n##")[0]
-    names = re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)
-    assert {"PORT", "METRICS_PORT", "GUNICORN_CMD_ARGS"} < set(names)
+    of_image = {"VERSION", "REVISION"}
+    names = set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE)) - of_image
+    assert {"PORT", "METRICS_PORT", "GUNICORN_CMD_ARGS"} < names
     assert ("THREADS" in names) == (interface == "wsgi")
 
     def passed(**variables: str) -> dict[str, str | None]:

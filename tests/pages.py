@@ -73,9 +73,7 @@ def follow(page: str, baked: Bake, **environment: str) -> int:
     for step in steps(page, baked.answers):
         path = baked.path / step.file
         if step.language == "shell":
-            result = baked.run("bash", "-euo", "pipefail", "-c", step.text, **environment)
-            printed = result.stdout + result.stderr
-            assert result.returncode == 0, f"{step.text}failed:\n{printed}"
+            baked.must("bash", "-euo", "pipefail", "-c", step.text, **environment)
         elif step.language == "diff":
             change(path, step.text)
         else:
@@ -108,10 +106,7 @@ class Recipe(Service):
     def compose(self, *arguments: str, **environment: str) -> str:
         """Run `docker compose`, which must succeed, and return what it prints."""
         environment |= {"IMAGE": self.image, "COMPOSE_PROJECT_NAME": self.image.partition(":")[0]}
-        result = self.baked.run("docker", "compose", *arguments, **environment)
-        printed = result.stdout + result.stderr
-        assert result.returncode == 0, f"docker compose {' '.join(arguments)} failed:\n{printed}"
-        return printed
+        return self.baked.must("docker", "compose", *arguments, **environment)
 
     def assert_costs_what_the_index_says(self) -> None:
         """Compare what it added with its row in the index: MB, and lines on wsgi / on asgi."""

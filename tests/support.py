@@ -50,12 +50,16 @@ class Bake:
             check=False,
         )
 
+    def must(self, *command: str, **environment: str) -> str:
+        """Run a command as `run` does, which must succeed, and return all that it printed."""
+        result = self.run(*command, **environment)
+        printed = result.stdout + result.stderr
+        assert result.returncode == 0, f"{' '.join(command)} failed:\n{printed}"
+        return printed
+
     def make(self, *arguments: str, **environment: str) -> str:
         """Run make, which must succeed, and return everything that it printed."""
-        result = self.run("make", "--no-print-directory", *arguments, **environment)
-        printed = result.stdout + result.stderr
-        assert result.returncode == 0, f"make {' '.join(arguments)} failed:\n{printed}"
-        return printed
+        return self.must("make", "--no-print-directory", *arguments, **environment)
 
     def read(self, name: str) -> str:
         """Return the text of a file."""

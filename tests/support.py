@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import kubernetes_validate
 from markdown_it import MarkdownIt
 
 TEMPLATE = Path(__file__).parents[1]
@@ -178,3 +179,9 @@ def markdown_text(source: str) -> str:
     children = block.children or []
     assert {child.type for child in children} <= {"text", "text_special"}, source
     return "".join(child.content for child in children)
+
+
+def assert_is_manifest(manifest: object) -> None:
+    """Assert that the API of Kubernetes knows all of a manifest."""
+    version = "1.36"
+    assert kubernetes_validate.validate(manifest, version, strict=True) == version
